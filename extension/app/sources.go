@@ -1,0 +1,105 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"github.com/osquery-rollcall/rollcall/extension/engine"
+	"github.com/osquery-rollcall/rollcall/extension/evidence"
+)
+
+// starter is a source that has to be started: the kernel's process connector.
+type starter interface {
+	engine.Source
+	Start(ctx context.Context) error
+	Close() error
+}
+
+// Preferred reads a source and remembers whether it could be read.
+type Preferred struct {
+	engine.Source
+	usable atomic.Bool
+	asked  atomic.Bool
+}
+
+// Read implements engine.Source.
+func (p *Preferred) Read(ctx context.Context, cursor string, limit int) (evidence.Batch, error) {
+	b, err := p.Source.Read(ctx, cursor, limit)
+	var off *evidence.Unavailable
+	// A slow core is not a missing table: only what says so is missing.
+	if err == nil {
+		p.usable.Store(true)
+	} else if errors.As(err, &off) {
+		p.usable.Store(false)
+	}
+	p.asked.Store(true)
+	return b, err
+}
+
+// Fallback runs a source only while the preferred one cannot be read. It is
+// started with the first read that needs it and lives until Close.
+type Fallback struct {
+	source    starter
+	preferred *Preferred
+	life      context.Context
+
+	mu      sync.Mutex
+	running bool
+}
+
+// NewFallback returns a Fallback whose source lives at most as long as life. With
+// preferred nil the source always runs.
+func NewFallback(life context.Context, source starter, preferred *Preferred) *Fallback {
+	return &Fallback{source: source, preferred: preferred, life: life}
+}
+
+// Name implements engine.Source.
+func (f *Fallback) Name() string { return f.source.Name() }
+
+// Start starts the source at once, when it is needed whatever happens.
+func (f *Fallback) Start() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.running {
+		return nil
+	}
+	if err := f.source.Start(f.life); err != nil {
+		return err
+	}
+	f.running = true
+	return nil
+}
+
+// Read implements engine.Source.
+func (f *Fallback) Read(ctx context.Context, cursor string, limit int) (evidence.Batch, error) {
+	if f.preferred != nil {
+		if !f.preferred.asked.Load() {
+			return evidence.Batch{}, &evidence.Unavailable{State: evidence.StateOff, Detail: "waits to see whether " + f.preferred.Name() + " can be read"}
+		}
+		if f.preferred.usable.Load() {
+			f.stop()
+			return evidence.Batch{}, &evidence.Unavailable{State: evidence.StateOff, Detail: "not needed: " + f.preferred.Name() + " is read"}
+		}
+	}
+	if err := f.Start(); err != nil {
+		return evidence.Batch{}, err
+	}
+	return f.source.Read(ctx, cursor, limit)
+}
+
+func (f *Fallback) stop() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.running {
+		_ = f.source.Close() // its errors are about a socket nobody needs
+		f.running = false
+	}
+}
+
+// Close stops the source.
+func (f *Fallback) Close() error {
+	f.stop()
+	return nil
+}

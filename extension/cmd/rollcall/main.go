@@ -1,0 +1,128 @@
+// Rollcall is the command for people: it queries Rollcall's tables without
+// osquery, explains command lines, and writes the fleet's query packs.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/osquery-rollcall/rollcall/extension/version"
+)
+
+// environment is what a command works with besides its arguments.
+type environment struct {
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+	getenv func(string) string
+}
+
+// usageError is a mistake in the call: exit status 2.
+type usageError struct{ text string }
+
+func (u *usageError) Error() string { return u.text }
+
+func usage(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
+
+type command struct {
+	name, brief string
+	run         func(ctx context.Context, env *environment, args []string) error
+}
+
+func commands() []command {
+	return []command{
+		{"query", "run SQL over Rollcall's tables on this host", runQuery},
+		{"shell", "type SQL over Rollcall's tables", runShell},
+		{"score", "explain what a command line runs and how it scores", runScore},
+		{"rules", "list rules, or survey a directory of Sigma rules", runRules},
+		{"packs", "write the scheduled queries for osquery", runPacks},
+		{"version", "print the version", func(_ context.Context, env *environment, _ []string) error {
+			fmt.Fprintln(env.stdout, "rollcall", version.String())
+			return nil
+		}},
+	}
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	env := &environment{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
+	code := run(ctx, env, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+func run(ctx context.Context, env *environment, args []string) int {
+	err := dispatch(ctx, env, args)
+	var u *usageError
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.As(err, &u):
+		fmt.Fprintln(env.stderr, "rollcall:", err)
+		return 2
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		return 130
+	}
+	fmt.Fprintln(env.stderr, "rollcall:", err)
+	return 1
+}
+
+func dispatch(ctx context.Context, env *environment, args []string) error {
+	if len(args) == 0 {
+		help(env.stderr)
+		return usage("name a command")
+	}
+	switch args[0] {
+	case "help", "-h", "-help", "--help":
+		help(env.stdout)
+		return nil
+	case "-version", "--version":
+		args = []string{"version"}
+	}
+	for _, c := range commands() {
+		if c.name == args[0] {
+			err := c.run(ctx, env, args[1:])
+			if err != nil && !errors.Is(err, flag.ErrHelp) && isFlagError(err) {
+				return usage("%s: %v; see rollcall %s --help", c.name, err, c.name)
+			}
+			return err
+		}
+	}
+	return usage("no command %q; see rollcall --help", args[0])
+}
+
+// isFlagError tells the flag package's own errors, which have no type.
+func isFlagError(err error) bool {
+	for _, prefix := range []string{"flag provided but not defined", "invalid value", "flag needs an argument", "bad flag syntax", "invalid boolean"} {
+		if len(err.Error()) >= len(prefix) && err.Error()[:len(prefix)] == prefix {
+			return true
+		}
+	}
+	return false
+}
+
+func help(w io.Writer) {
+	fmt.Fprint(w, `Rollcall notices who lists this machine's services, and says why it matters.
+
+Usage: rollcall COMMAND [flags] [arguments]
+
+Commands:
+`)
+	for _, c := range commands() {
+		fmt.Fprintf(w, "  %-9s %s\n", c.name, c.brief)
+	}
+	fmt.Fprint(w, `
+Examples:
+  rollcall score 'cmd /c "s^c  query"'
+  rollcall query "SELECT component, state, remedy FROM service_discovery_health"
+  rollcall query --for 30s "SELECT username, cmdline, score FROM service_discovery_events"
+
+"rollcall COMMAND --help" says more about each.
+`)
+}

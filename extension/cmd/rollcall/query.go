@@ -1,0 +1,234 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/mattn/go-isatty"
+
+	"github.com/osquery-rollcall/rollcall/extension/app"
+	"github.com/osquery-rollcall/rollcall/extension/cmd/rollcall/term"
+	"github.com/osquery-rollcall/rollcall/extension/config"
+	"github.com/osquery-rollcall/rollcall/extension/engine"
+	"github.com/osquery-rollcall/rollcall/extension/source/proc"
+	"github.com/osquery-rollcall/rollcall/extension/sqlshell"
+	"github.com/osquery-rollcall/rollcall/extension/sqlshell/repl"
+	"github.com/osquery-rollcall/rollcall/extension/sqlshell/repl/lineedit"
+)
+
+const queryHelp = `Usage: rollcall query [flags] 'SQL'
+
+Runs SQL (SQLite's) over Rollcall's tables on this host, without osquery. The
+evidence is what runs now and, for root on Linux, everything that starts during
+--for. Beside a running Rollcall extension it shows what that has stored.
+With "-" the SQL is read from standard input.
+
+Flags:
+`
+
+const shellHelp = `Usage: rollcall shell [flags]
+
+Reads SQL statements and commands (.help) and answers them.
+
+Flags:
+`
+
+// session is the tables opened for a person.
+type session struct {
+	app       *app.App
+	db        *sqlshell.DB
+	connector *app.Fallback
+	cancel    context.CancelFunc
+	collector chan struct{}
+}
+
+type sessionFlags struct {
+	configFile, stateDir string
+	temporary, verbose   bool
+}
+
+func (f *sessionFlags) open(ctx context.Context, env *environment) (*session, error) {
+	level := hclog.Error
+	if f.verbose {
+		level = hclog.Debug
+	}
+	log := hclog.New(&hclog.LoggerOptions{Name: "rollcall", Level: level, Output: env.stderr})
+	life, cancel := context.WithCancel(ctx)
+	s := &session{cancel: cancel}
+	var err error
+	s.app, err = app.Open(ctx, app.Options{ConfigFile: f.configFile, StateDir: f.stateDir, Temporary: f.temporary, Logger: log,
+		Sources: func(config.Config) []engine.Source {
+			sources := []engine.Source{proc.NewRunning(proc.Options{Logger: log.Named("proc")})}
+			if runtime.GOOS == "linux" {
+				s.connector = app.NewFallback(life, proc.NewConnector(proc.Options{Logger: log.Named("proc")}), nil)
+				sources = append(sources, s.connector)
+			}
+			return sources
+		}})
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	for _, n := range s.app.Notes {
+		fmt.Fprintln(env.stderr, "rollcall:", n)
+	}
+	s.db, err = sqlshell.Open(ctx, s.app.Tables, sqlshell.Options{Warn: func(msg string) { fmt.Fprintln(env.stderr, "rollcall:", msg) }})
+	if err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+// collect reads the evidence: once, or for as long as d.
+func (s *session) collect(ctx context.Context, env *environment, d time.Duration) error {
+	if s.app.Engine == nil {
+		return nil
+	}
+	if err := s.app.Engine.Collect(ctx); err != nil {
+		return err
+	}
+	if d <= 0 {
+		return nil
+	}
+	fmt.Fprintf(env.stderr, "rollcall: collecting for %v\n", d)
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return s.app.Engine.Collect(ctx)
+}
+
+// background collects until close.
+func (s *session) background(ctx context.Context) {
+	if s.app.Engine == nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	stop := s.cancel
+	s.cancel = func() { cancel(); stop() }
+	s.collector = make(chan struct{})
+	go func() { // close waits for it
+		defer close(s.collector)
+		_ = s.app.Engine.Run(ctx) // it logs its own errors and ends with ctx
+	}()
+}
+
+func (s *session) close() error {
+	var errs []error
+	s.cancel()
+	if s.collector != nil {
+		<-s.collector
+	}
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	if s.connector != nil {
+		errs = append(errs, s.connector.Close())
+	}
+	return errors.Join(append(errs, s.app.Close())...)
+}
+
+// terminal is how results look on this environment's output.
+func terminal(env *environment) term.Options {
+	if f, ok := env.stdout.(*os.File); ok {
+		return term.Detect(f, env.getenv)
+	}
+	return term.Options{}
+}
+
+func runQuery(ctx context.Context, env *environment, args []string) (err error) {
+	fs := newFlags(env, "query", queryHelp)
+	var f sessionFlags
+	f.flags(fs)
+	format := fs.String("format", term.Table, strings.Join(term.Formats(), ", "))
+	duration := fs.Duration("for", 0, "collect this long before answering")
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	if fs.NArg() != 1 {
+		return usage("query: name one SQL text in quotes, or - for standard input")
+	}
+	if *duration < 0 {
+		return usage("query: --for cannot be negative")
+	}
+	sql := fs.Arg(0)
+	if sql == "-" {
+		b, err := io.ReadAll(io.LimitReader(env.stdin, 1<<20))
+		if err != nil {
+			return fmt.Errorf("read SQL: %w", err)
+		}
+		sql = string(b)
+	}
+	out := bufio.NewWriter(env.stdout)
+	w, err := term.New(*format, out, terminal(env))
+	if err != nil {
+		return usage("query: %v", err)
+	}
+	s, err := f.open(ctx, env)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err := s.collect(ctx, env, *duration); err != nil {
+		return fmt.Errorf("collect evidence: %w", err)
+	}
+	if err := s.db.Run(ctx, sql, sqlshell.Texts(w)); err != nil {
+		return errors.Join(err, out.Flush())
+	}
+	return out.Flush()
+}
+
+func runShell(ctx context.Context, env *environment, args []string) (err error) {
+	fs := newFlags(env, "shell", shellHelp)
+	var f sessionFlags
+	f.flags(fs)
+	mode := fs.String("mode", term.Table, strings.Join(term.Formats(), ", "))
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	if fs.NArg() > 0 {
+		return usage("shell: unexpected argument %q", fs.Arg(0))
+	}
+	s, err := f.open(ctx, env)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err := s.collect(ctx, env, 0); err != nil {
+		return fmt.Errorf("collect evidence: %w", err)
+	}
+	s.background(ctx)
+	looks := terminal(env)
+	opts := repl.Options{
+		DB: s.db, Out: env.stdout, Err: env.stderr, Modes: term.Formats(), Mode: *mode,
+		NewWriter: func(mode string, w io.Writer) (sqlshell.TextSink, error) { return term.New(mode, w, looks) },
+	}
+	if in, ok := env.stdin.(*os.File); ok && isatty.IsTerminal(in.Fd()) {
+		history, err := repl.HistoryPath(env.getenv)
+		if err != nil {
+			history = ""
+		}
+		completer := &repl.Completer{DB: s.db, Modes: term.Formats()}
+		editor, err := lineedit.Open(history, completer.Complete)
+		if err != nil {
+			fmt.Fprintln(env.stderr, "rollcall:", err)
+		}
+		if editor != nil {
+			defer func() { err = errors.Join(err, editor.Close()) }()
+			opts.In, opts.Interactive = editor, true
+		}
+	}
+	if opts.In == nil {
+		opts.In = repl.Lines(env.stdin)
+	}
+	return repl.Run(ctx, opts)
+}

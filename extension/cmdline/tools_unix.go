@@ -1,0 +1,243 @@
+package cmdline
+
+import "strings"
+
+// systemctlValues are systemctl's options that take a value in the next word.
+var systemctlValues = map[string]string{
+	"-t": "--type", "-p": "--property", "-P": "--property", "-H": "--host", "-M": "--machine", "-n": "--lines",
+	"-o": "--output", "-s": "--signal", "--type": "--type", "--state": "--state", "--property": "--property",
+	"--host": "--host", "--machine": "--machine", "--lines": "--lines", "--output": "--output", "--signal": "--signal",
+	"--root": "--root", "--job-mode": "--job-mode", "--what": "--what", "--kill-whom": "--kill-whom",
+	"--kill-who": "--kill-who", "--preset-mode": "--preset-mode", "--image": "--image", "--timestamp": "--timestamp",
+	"--check-inhibitors": "--check-inhibitors", "--message": "--message", "--drop-in": "--drop-in", "-C": "--capsule",
+}
+
+// readSystemctl reads "systemctl [options] [verb] [unit...]"; without a verb it
+// is list-units.
+func readSystemctl(cmd *Command, args []string, s scope) {
+	for i := 0; i < len(args); i++ {
+		a := args[i]
+		if len(a) < 2 || a[0] != '-' {
+			if cmd.Verb == "" {
+				cmd.Verb = strings.ToLower(a)
+			} else {
+				addUnit(cmd, a)
+			}
+			continue
+		}
+		name, value, has := strings.Cut(a, "=")
+		if !strings.HasPrefix(a, "--") && len(a) > 2 && !has {
+			// -tservice, -qa
+			if long, ok := systemctlValues[a[:2]]; ok {
+				name, value, has = long, a[2:], true
+			} else {
+				for _, l := range a[1:] {
+					cmd.Options = append(cmd.Options, "-"+string(l))
+				}
+				continue
+			}
+		}
+		if long, ok := systemctlValues[name]; ok {
+			if !has && i+1 < len(args) {
+				i++
+				value = args[i]
+			}
+			name = long
+			switch long {
+			case "--host", "--machine":
+				if u, h, ok := strings.Cut(value, "@"); ok {
+					cmd.AsUser, value = u, h
+				}
+				setRemote(cmd, value)
+			}
+			for _, v := range strings.Split(value, ",") {
+				cmd.Options = append(cmd.Options, strings.ToLower(name)+"="+strings.ToLower(v))
+			}
+			continue
+		}
+		if name == "-a" {
+			name = "--all"
+		}
+		cmd.Options = append(cmd.Options, strings.ToLower(name))
+	}
+	cmd.Object = "unit"
+	_ = s
+	if cmd.Verb == "" {
+		cmd.Verb = "list-units"
+		for _, o := range cmd.Options {
+			if o == "--version" || o == "--help" || o == "-h" {
+				cmd.Verb = "help"
+			}
+		}
+	}
+	types := 0
+	for _, o := range cmd.Options {
+		if v, ok := strings.CutPrefix(o, "--type="); ok {
+			types++
+			switch v {
+			case "service", "timer", "socket", "path", "help", "all", "":
+				return
+			}
+		}
+	}
+	if types > 0 {
+		cmd.Object = "other_unit"
+	}
+}
+
+// addUnit adds a unit name; a pattern that selects everything is none.
+func addUnit(cmd *Command, name string) {
+	switch name {
+	case "":
+		return
+	case "*", "*.service", "*.*":
+		cmd.Options = append(cmd.Options, "all-units")
+		return
+	}
+	if len(cmd.Target) < 64 {
+		cmd.Target = append(cmd.Target, name)
+	}
+}
+
+// readService reads "service --status-all", "service name verb".
+func readService(cmd *Command, args []string, _ scope) {
+	for _, a := range args {
+		switch {
+		case strings.HasPrefix(a, "-"):
+			cmd.Options = append(cmd.Options, a)
+		case len(cmd.Target) == 0:
+			cmd.Target = []string{a}
+		case cmd.Verb == "":
+			cmd.Verb = strings.ToLower(a)
+		}
+	}
+}
+
+func readInvokeRC(cmd *Command, args []string, s scope) { readService(cmd, args, s) }
+
+// readRCStatus reads OpenRC's rc-status: its word is a runlevel, not a service.
+func readRCStatus(cmd *Command, args []string, _ scope) {
+	cmd.Verb = "status"
+	for _, a := range args {
+		if strings.HasPrefix(a, "-") {
+			cmd.Options = append(cmd.Options, a)
+		}
+	}
+}
+
+// readRCService reads OpenRC's "rc-service [-l] name verb".
+func readRCService(cmd *Command, args []string, s scope) {
+	readService(cmd, args, s)
+	for _, o := range cmd.Options {
+		if o == "-l" || o == "--list" {
+			cmd.Verb, cmd.Target = "list", nil
+		}
+	}
+}
+
+// readBus reads the D-Bus clients: which of systemd's methods is called.
+func readBus(cmd *Command, args []string, _ scope) {
+	for _, a := range args {
+		if strings.HasPrefix(a, "-") {
+			cmd.Options = append(cmd.Options, a)
+			if v, ok := strings.CutPrefix(a, "--host="); ok {
+				setRemote(cmd, v)
+			}
+		} else if cmd.Verb == "" && cmd.Tool == "busctl" {
+			cmd.Verb = strings.ToLower(a)
+		}
+		l := strings.ToLower(a)
+		if i := strings.LastIndexByte(l, '.'); i >= 0 && strings.HasPrefix(l, "org.freedesktop.systemd1.manager.") {
+			l = l[i+1:]
+		}
+		switch {
+		case strings.HasPrefix(l, "listunit"), l == "listjobs":
+			cmd.Object = "unit_list"
+		case l == "getunit", l == "loadunit", l == "getunitfilestate", l == "getunitbypid":
+			cmd.Object = "unit"
+		case l == "/org/freedesktop/systemd1" || l == "org.freedesktop.systemd1":
+			if cmd.Object == "" {
+				cmd.Object = "systemd"
+			}
+		}
+	}
+	if cmd.Tool == "busctl" && cmd.Verb == "" {
+		cmd.Verb = "list"
+	}
+}
+
+// readCrontab reads crontab: -l lists, everything else acts.
+func readCrontab(cmd *Command, args []string, _ scope) {
+	for i := 0; i < len(args); i++ {
+		switch a := args[i]; {
+		case a == "-u" && i+1 < len(args):
+			i++
+			cmd.AsUser = args[i]
+		case strings.HasPrefix(a, "-") && len(a) > 1:
+			cmd.Options = append(cmd.Options, a)
+			if strings.Contains(a, "l") && !strings.HasPrefix(a, "--") {
+				cmd.Verb = "list"
+			}
+			if a == "-r" || a == "-e" || a == "-i" {
+				cmd.Verb = "edit"
+			}
+		default:
+			cmd.Verb = "install"
+		}
+	}
+}
+
+// readLaunchctl reads "launchctl verb [domain/service]".
+func readLaunchctl(cmd *Command, args []string, s scope) {
+	if len(args) == 0 {
+		return
+	}
+	cmd.Verb = strings.ToLower(args[0])
+	if cmd.Verb == "asuser" || cmd.Verb == "bsexec" {
+		return
+	}
+	for _, a := range args[1:] {
+		if strings.HasPrefix(a, "-") {
+			cmd.Options = append(cmd.Options, a)
+			continue
+		}
+		switch cmd.Verb {
+		case "print", "print-disabled", "dumpstate", "examine":
+			// a domain (system, user/501, gui/501, pid/1) is all of its services
+			parts := strings.Split(strings.Trim(a, "/"), "/")
+			domain := 2
+			if parts[0] == "system" {
+				domain = 1
+			}
+			if len(parts) > domain {
+				cmd.Target = append(cmd.Target, parts[len(parts)-1])
+			}
+		case "list":
+			cmd.Target = append(cmd.Target, a)
+		default:
+			cmd.Target = append(cmd.Target, a)
+		}
+	}
+}
+
+// readBrew reads Homebrew's "brew services [verb] [name]".
+func readBrew(cmd *Command, args []string, _ scope) {
+	var words []string
+	for _, a := range args {
+		if strings.HasPrefix(a, "-") {
+			cmd.Options = append(cmd.Options, a)
+		} else {
+			words = append(words, a)
+		}
+	}
+	if len(words) == 0 || words[0] != "services" {
+		return
+	}
+	cmd.Object, cmd.Verb = "service", "list"
+	if len(words) > 1 {
+		cmd.Verb = strings.ToLower(words[1])
+	}
+	if len(words) > 2 {
+		cmd.Target = words[2:]
+	}
+}

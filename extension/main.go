@@ -1,0 +1,153 @@
+// Rollcall.ext is the osquery extension: it registers Rollcall's tables with the
+// osquery process that started it and serves them until that process ends.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/osquery-rollcall/rollcall/extension/app"
+	"github.com/osquery-rollcall/rollcall/extension/config"
+	"github.com/osquery-rollcall/rollcall/extension/engine"
+	"github.com/osquery-rollcall/rollcall/extension/lifecycle"
+	"github.com/osquery-rollcall/rollcall/extension/source/core"
+	"github.com/osquery-rollcall/rollcall/extension/source/proc"
+	"github.com/osquery-rollcall/rollcall/extension/version"
+)
+
+const help = `rollcall.ext is an osquery extension; osquery starts it, people use "rollcall".
+
+It serves the tables service_discovery_* to the osquery process behind --socket.
+
+Usage: rollcall.ext --socket PATH [flags]
+
+Flags:
+`
+
+// The memory of an agent on every endpoint: the collector gives memory back
+// rather than growing towards the watchdog's limit.
+const (
+	memoryLimit = 64 << 20
+	gcPercent   = 50
+)
+
+func main() {
+	debug.SetMemoryLimit(memoryLimit)
+	debug.SetGCPercent(gcPercent)
+	if err := run(os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		if !errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(os.Stderr, "rollcall.ext:", err)
+			os.Exit(1)
+		}
+	}
+}
+
+func run(args []string, stdout, stderr io.Writer) error {
+	fs := flag.NewFlagSet("rollcall.ext", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	socket := fs.String("socket", "", "osquery's extension socket (a named pipe on Windows)")
+	timeout := fs.Int("timeout", 3, "seconds to wait for the socket")
+	interval := fs.Int("interval", 3, "seconds between two looks at osquery")
+	verbose := fs.Bool("verbose", false, "log what is going on")
+	configFile := fs.String("config", "", "configuration file")
+	stateDir := fs.String("state", "", "directory of the state")
+	showVersion := fs.Bool("version", false, "print the version and end")
+	fs.Usage = func() {
+		fmt.Fprint(stdout, help)
+		fs.SetOutput(stdout)
+		fs.PrintDefaults()
+	}
+	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return err
+		}
+		return fmt.Errorf("%w; see --help", err)
+	}
+	if *showVersion {
+		fmt.Fprintln(stdout, "rollcall.ext", version.String())
+		return nil
+	}
+	if fs.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q; see --help", fs.Arg(0))
+	}
+	if *socket == "" {
+		return errors.New("--socket is missing: osquery gives it, see --help")
+	}
+	if *timeout < 1 || *interval < 1 {
+		return errors.New("--timeout and --interval are whole seconds, at least 1")
+	}
+
+	level := hclog.Info
+	if *verbose {
+		level = hclog.Debug
+	}
+	log := hclog.New(&hclog.LoggerOptions{Name: "rollcall", Level: level, Output: stderr})
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return serve(ctx, log, *socket, *configFile, *stateDir, time.Duration(*timeout)*time.Second, time.Duration(*interval)*time.Second)
+}
+
+// serve runs the collector beside the tables until ctx or osquery ends.
+func serve(ctx context.Context, log hclog.Logger, socket, configFile, stateDir string, timeout, interval time.Duration) (err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	client := core.NewClient(socket, core.ClientOptions{Timeout: 15 * time.Second})
+	var closers []io.Closer
+	a, err := app.Open(ctx, app.Options{ConfigFile: configFile, StateDir: stateDir, Logger: log, Sources: func(config.Config) []engine.Source {
+		sources := []engine.Source{proc.NewRunning(proc.Options{Logger: log.Named("proc")})}
+		if runtime.GOOS == "linux" {
+			preferred := &app.Preferred{Source: core.NewProcessEvents(client, nil)}
+			connector := app.NewFallback(ctx, proc.NewConnector(proc.Options{Logger: log.Named("proc")}), preferred)
+			closers = append(closers, connector)
+			sources = append(sources, preferred, connector)
+		}
+		return sources
+	}})
+	if err != nil {
+		return errors.Join(err, client.Close())
+	}
+	collected := make(chan struct{})
+	ready := make(chan struct{})
+	go func() { // ends with ctx, before serve returns
+		defer close(collected)
+		select {
+		case <-ready:
+		case <-ctx.Done():
+			return
+		}
+		if a.Engine != nil {
+			if err := a.Engine.Run(ctx); err != nil {
+				log.Error("collector ended", "error", err)
+			}
+		}
+	}()
+	err = lifecycle.Serve(ctx, lifecycle.Options{
+		Socket: socket, Name: "rollcall", Version: version.Number, Timeout: timeout, Interval: interval, Tables: a.Tables, Logger: log.Named("osquery"),
+		Ready: func(uuid int64) {
+			log.Info("registered", "uuid", uuid, "tables", len(a.Tables))
+			close(ready)
+		},
+		// Our own connection to the core keeps it from ending: close it first.
+		Stopping: func() {
+			cancel()
+			_ = client.Close() // it is idle or broken; either way it is done
+		},
+	})
+	cancel()
+	<-collected
+	for _, c := range closers {
+		err = errors.Join(err, c.Close())
+	}
+	return errors.Join(err, client.Close(), a.Close())
+}

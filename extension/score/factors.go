@@ -1,0 +1,207 @@
+package score
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/osquery-rollcall/rollcall/extension/cmdline"
+	"github.com/osquery-rollcall/rollcall/extension/cmdline/dialect"
+	"github.com/osquery-rollcall/rollcall/extension/evidence"
+)
+
+// lineages maps the base name of an image to the kind of ancestor whose service
+// questions are nobody's routine. Names are lower case without ".exe".
+var lineages = map[string]string{
+	"w3wp": "web", "httpd": "web", "apache2": "web", "apache": "web", "nginx": "web", "lighttpd": "web", "caddy": "web",
+	"php-fpm": "web", "php-cgi": "web", "tomcat": "web", "tomcat8": "web", "tomcat9": "web", "catalina": "web", "ws_tomcatservice": "web",
+	"iisexpress": "web", "umworkerprocess": "web", "coldfusion": "web", "uwsgi": "web", "gunicorn": "web", "puma": "web", "unicorn": "web",
+	"jetty": "web", "weblogic": "web", "beasvc": "web", "litespeed": "web", "lsphp": "web", "passenger": "web",
+	"sqlservr": "database", "sqlagent": "database", "mysqld": "database", "mysqld-nt": "database", "mariadbd": "database", "postgres": "database",
+	"oracle": "database", "mongod": "database", "redis-server": "database", "db2sysc": "database", "reportingservicesservice": "database",
+	"winword": "office", "excel": "office", "powerpnt": "office", "mspub": "office", "msaccess": "office", "onenote": "office",
+	"visio": "office", "eqnedt32": "office", "soffice": "office", "soffice.bin": "office", "acrord32": "office", "acrobat": "office",
+	"wordpad": "office", "microsoft word": "office", "microsoft excel": "office", "microsoft powerpoint": "office",
+	"chrome": "browser", "firefox": "browser", "msedge": "browser", "iexplore": "browser", "opera": "browser", "brave": "browser",
+	"vivaldi": "browser", "safari": "browser", "google chrome": "browser", "chromium": "browser",
+	"outlook": "mail", "thunderbird": "mail", "exim4": "mail", "exim": "mail", "postfix": "mail", "sendmail": "mail", "master": "",
+	"dovecot": "mail", "zmmailboxd": "mail", "edgetransport": "mail", "microsoft outlook": "mail",
+	"mshta": "script_host", "wscript": "script_host", "cscript": "script_host", "regsvr32": "script_host", "rundll32": "script_host",
+	"installutil": "script_host", "msbuild": "script_host", "cmstp": "script_host", "hh": "script_host",
+}
+
+// SuspiciousAncestor finds the nearest ancestor of a category whose children have
+// no business listing services.
+func SuspiciousAncestor(p *evidence.Process) (category, name string) {
+	look := func(path string) (string, string) {
+		b := path
+		if i := strings.LastIndexAny(b, `/\`); i >= 0 {
+			b = b[i+1:]
+		}
+		b = strings.TrimSuffix(strings.ToLower(strings.TrimSuffix(b, " (deleted)")), ".exe")
+		if c := lineages[b]; c != "" {
+			return c, path
+		}
+		for _, prefix := range []string{"php-fpm", "tomcat", "w3wp"} {
+			if strings.HasPrefix(b, prefix) {
+				return "web", path
+			}
+		}
+		return "", ""
+	}
+	for i, a := range p.Ancestry {
+		if i >= 8 {
+			break
+		}
+		if c, n := look(a.Path); c != "" {
+			return c, n
+		}
+	}
+	if len(p.Ancestry) == 0 {
+		return look(p.ParentPath)
+	}
+	return "", ""
+}
+
+// Concealed reports whether a command was hidden in a way ordinary use is not.
+func Concealed(cmds []cmdline.Command) bool {
+	for i := range cmds {
+		if cmds[i].Renamed || len(cmds[i].Obfuscation) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// remoteTools are wrappers that run a command for somebody elsewhere.
+var remoteTools = map[string]bool{"psexec": true, "paexec": true, "remcom": true, "csexec": true, "winrs": true, "psexesvc": true}
+
+// CommandFactors are the factors that the matched commands and their process show
+// by themselves, without history.
+func CommandFactors(p *evidence.Process, cmds []cmdline.Command, families int) []Factor {
+	var out []Factor
+	marks := map[dialect.Mark]bool{}
+	var hidden, renamed, remote, output, via string
+	for i := range cmds {
+		c := &cmds[i]
+		for _, m := range c.Obfuscation {
+			marks[m] = true
+		}
+		if c.HiddenWindow {
+			hidden = c.Canonical
+		}
+		if c.Renamed {
+			renamed = c.Tool
+		}
+		if c.RemoteHost != "" {
+			remote = c.RemoteHost
+		}
+		if c.OutputFile != "" {
+			output = c.OutputFile
+		}
+		for _, w := range c.Wrappers {
+			if remoteTools[w] {
+				via = w
+			}
+		}
+	}
+	if marks[dialect.Encoded] {
+		out = append(out, Factor{Name: "encoded", Evidence: "the command was decoded from base64 or hex"})
+	}
+	var ways []string
+	for _, m := range []dialect.Mark{dialect.Caret, dialect.Backtick, dialect.QuoteSplit, dialect.Concat, dialect.Substring,
+		dialect.Variable, dialect.IFS, dialect.Escape, dialect.Reversed, dialect.DelayedVar, dialect.Padding, dialect.Homoglyph} {
+		if marks[m] {
+			ways = append(ways, string(m))
+		}
+	}
+	if len(ways) > 0 {
+		out = append(out, Factor{Name: "obfuscated", Evidence: strings.Join(ways, ", ")})
+	} else if marks[dialect.InvokeString] && !marks[dialect.Encoded] {
+		out = append(out, Factor{Name: "obfuscated", Evidence: "a string is run as code", Scale: 0.5})
+	}
+	if renamed != "" {
+		out = append(out, Factor{Name: "renamed_binary", Evidence: fmt.Sprintf("%s is a copy of %s", p.Path, renamed)})
+	}
+	if hidden != "" {
+		out = append(out, Factor{Name: "hidden_window", Evidence: "started without a window: " + hidden})
+	}
+	if output != "" {
+		out = append(out, Factor{Name: "output_to_file", Evidence: output})
+	}
+	if remote != "" {
+		out = append(out, Factor{Name: "remote_target", Evidence: remote})
+	}
+	if via != "" {
+		out = append(out, Factor{Name: "remote_execution", Evidence: "run through " + via})
+	} else if n := remoteService(p); n != "" {
+		out = append(out, Factor{Name: "remote_execution", Evidence: "child of " + n})
+	}
+	if category, name := SuspiciousAncestor(p); category != "" {
+		out = append(out, Factor{Name: category + "_ancestor", Evidence: name})
+	}
+	if elevated(p) {
+		if unauthorised(p) {
+			out = append(out, Factor{Name: "elevated_unauthorised", Evidence: fmt.Sprintf("login user %s is root without sudo, su, pkexec or a login in its ancestry", p.LoginUser)})
+		} else {
+			out = append(out, Factor{Name: "elevated", Evidence: "ran as " + nonEmpty(p.Username, "root")})
+		}
+	}
+	if families > 1 {
+		out = append(out, Factor{Name: "several_families", Evidence: fmt.Sprintf("%d different ways in one command line", families)})
+	}
+	return out
+}
+
+// elevated reports administrative rights: known, or by who ran it.
+func elevated(p *evidence.Process) bool {
+	if p.Elevated != evidence.Unknown {
+		return p.Elevated == evidence.Yes
+	}
+	switch strings.ToLower(p.IntegrityLevel) {
+	case "high", "system":
+		return true
+	}
+	switch strings.ToLower(p.Username) {
+	case "root", "system", `nt authority\system`:
+		return true
+	}
+	return p.UID == "0"
+}
+
+func nonEmpty(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
+
+// remoteService finds the server side of a remote execution tool among the parents.
+func remoteService(p *evidence.Process) string {
+	l := strings.ToLower(p.ParentPath)
+	for _, n := range []string{"psexesvc", "paexec", "remcomsvc", "csexecsvc", "wsmprovhost", "winrshost", "wmiprvse", "winexesvc"} {
+		if strings.HasSuffix(strings.TrimSuffix(l, ".exe"), `\`+n) {
+			return p.ParentPath
+		}
+	}
+	return ""
+}
+
+// unauthorised reports effective root for somebody who logged in as another user
+// although nothing in a complete ancestry may change users.
+func unauthorised(p *evidence.Process) bool {
+	if p.LoginUID == "" || p.LoginUID == "0" || p.UID != "0" || len(p.Ancestry) == 0 {
+		return false
+	}
+	last := p.Ancestry[len(p.Ancestry)-1]
+	if last.PID > 1 {
+		return false // the chain is cut: nobody knows
+	}
+	for _, a := range p.Ancestry {
+		b := a.Path[strings.LastIndexByte(a.Path, '/')+1:]
+		switch b {
+		case "sudo", "su", "pkexec", "doas", "login", "sshd", "sshd-session", "cron", "crond", "systemd-run", "polkitd", "run0", "gdm-session-worker", "lightdm", "sddm-helper", "at", "atd", "su-exec", "runuser", "":
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,601 @@
+// Package store is what Rollcall remembers: one SQLite file in WAL mode with one
+// writer. Only engine writes; tables read.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	sq "github.com/Masterminds/squirrel"
+	"zombiezen.com/go/sqlite"
+	"zombiezen.com/go/sqlite/sqlitemigration"
+	"zombiezen.com/go/sqlite/sqlitex"
+
+	"github.com/osquery-rollcall/rollcall/extension/baseline"
+	"github.com/osquery-rollcall/rollcall/extension/evidence"
+)
+
+// FileName is the database's name in the state directory.
+const FileName = "rollcall.db"
+
+// The caps of what is kept.
+const (
+	MaxEvents = 200_000
+	MaxAge    = 30 * 24 * time.Hour
+	MaxGaps   = 10_000
+	// MaxRows is the most one read returns, newest first.
+	MaxRows = 10_000
+)
+
+// ErrLocked says that another process writes to the state directory; it can be
+// read still.
+var ErrLocked = errors.New("another rollcall writes to this state directory")
+
+// ErrNewer says that a newer Rollcall wrote the database.
+var ErrNewer = errors.New("the database was written by a newer rollcall: upgrade, or set the file aside")
+
+// Event is one row of service_discovery_events.
+type Event struct {
+	ID       int64
+	EventID  string
+	Recorded int64
+	// Identity is equal for sightings of one process start by several sources.
+	Identity int64
+
+	Score     int
+	Severity  string
+	Scope     string
+	Family    string
+	RuleIDs   string // JSON
+	Reasons   string // JSON
+	Technique string
+	Canonical string // JSON
+
+	Ancestry    string // JSON
+	Elevated    string
+	RemoteHost  string
+	Attribution string
+	Process     evidence.Process
+}
+
+// Health is the state of one source or part.
+type Health struct {
+	Component string
+	State     string
+	Detail    string
+	Remedy    string
+	LastEvent int64
+	Checked   int64
+	Read      int64
+	Matched   int64
+	Dropped   int64
+	Gaps      int64
+}
+
+// RuleStat counts a rule's matches.
+type RuleStat struct {
+	Matches   int64
+	LastMatch int64
+}
+
+// BaselineKey names a baseline.
+type BaselineKey struct{ Username, Family string }
+
+// Batch is what one collect cycle writes, all or nothing.
+type Batch struct {
+	Events    []*Event
+	Cursors   map[string]string
+	Baselines map[BaselineKey]baseline.State
+	Rules     map[string]RuleStat // added to what is there
+	Health    []Health
+	Gaps      map[string][]evidence.Gap
+	Now       int64
+}
+
+// Store is an open state directory.
+type Store struct {
+	dir      string
+	temp     bool
+	readOnly bool
+	lock     *fileLock
+	write    *sqlite.Conn // owned by the one goroutine that calls Commit
+	writeMu  chan struct{}
+	read     *sqlitex.Pool
+	// Recovered is the file a corrupt database was set aside to, empty for none.
+	Recovered string
+}
+
+// Open opens the state directory for writing, creating it if need be. It returns
+// ErrLocked when another process has it open, ErrNewer for a database of a later
+// version. A corrupt database is set aside and a new one begun.
+func Open(ctx context.Context, dir string) (*Store, error) {
+	if err := secureDir(dir); err != nil {
+		return nil, err
+	}
+	lock, err := acquire(filepath.Join(dir, "rollcall.lock"))
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{dir: dir, lock: lock}
+	if err := s.open(ctx); err != nil {
+		if !corrupt(err) {
+			_ = lock.release()
+			return nil, err
+		}
+		aside := fmt.Sprintf("%s.corrupt-%d", s.path(), time.Now().Unix())
+		if err := setAside(s.path(), aside); err != nil {
+			_ = lock.release()
+			return nil, fmt.Errorf("set a corrupt database aside: %w", err)
+		}
+		if err := s.open(ctx); err != nil {
+			_ = lock.release()
+			return nil, err
+		}
+		s.Recovered = aside
+	}
+	return s, nil
+}
+
+// OpenTemporary opens a store of its own that goes with Close.
+func OpenTemporary(ctx context.Context) (*Store, error) {
+	dir, err := os.MkdirTemp("", "rollcall-")
+	if err != nil {
+		return nil, fmt.Errorf("make a temporary state directory: %w", err)
+	}
+	s, err := Open(ctx, dir)
+	if err != nil {
+		_ = os.RemoveAll(dir)
+		return nil, err
+	}
+	s.temp = true
+	return s, nil
+}
+
+// OpenReadOnly opens a state directory another process writes to.
+func OpenReadOnly(ctx context.Context, dir string) (*Store, error) {
+	s := &Store{dir: dir, readOnly: true}
+	if _, err := os.Stat(s.path()); err != nil {
+		return nil, fmt.Errorf("open state read-only: %w", err)
+	}
+	pool, err := sqlitex.NewPool(s.path(), sqlitex.PoolOptions{Flags: sqlite.OpenReadOnly, PoolSize: 2, PrepareConn: prepareReader})
+	if err != nil {
+		return nil, fmt.Errorf("open state read-only: %w", err)
+	}
+	s.read = pool
+	conn, err := pool.Take(ctx)
+	if err != nil {
+		_ = pool.Close()
+		return nil, fmt.Errorf("open state read-only: %w", err)
+	}
+	defer pool.Put(conn)
+	if err := refuseNewer(conn); err != nil {
+		return nil, errors.Join(err, pool.Close())
+	}
+	return s, nil
+}
+
+func (s *Store) path() string { return filepath.Join(s.dir, FileName) }
+
+// Dir is the state directory.
+func (s *Store) Dir() string { return s.dir }
+
+// ReadOnly reports whether another process writes.
+func (s *Store) ReadOnly() bool { return s.readOnly }
+
+func (s *Store) open(ctx context.Context) (err error) {
+	if err := createPrivate(s.path()); err != nil {
+		return err
+	}
+	conn, err := sqlite.OpenConn(s.path(), sqlite.OpenReadWrite|sqlite.OpenWAL)
+	if err != nil {
+		return fmt.Errorf("open the database: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			_ = conn.Close()
+		}
+	}()
+	conn.SetBlockOnBusy()
+	for _, pragma := range []string{"PRAGMA synchronous = NORMAL", "PRAGMA foreign_keys = ON", "PRAGMA journal_size_limit = 4194304", "PRAGMA cache_size = -2048"} {
+		if err := sqlitex.ExecuteTransient(conn, pragma, nil); err != nil {
+			return fmt.Errorf("set up the database: %w", err)
+		}
+	}
+	if err := refuseNewer(conn); err != nil {
+		return err
+	}
+	if err := sqlitemigration.Migrate(ctx, conn, schema); err != nil {
+		return fmt.Errorf("bring the database up to date: %w", err)
+	}
+	pool, err := sqlitex.NewPool(s.path(), sqlitex.PoolOptions{Flags: sqlite.OpenReadOnly, PoolSize: 4, PrepareConn: prepareReader})
+	if err != nil {
+		return fmt.Errorf("open the database for reading: %w", err)
+	}
+	s.write, s.read = conn, pool
+	s.writeMu = make(chan struct{}, 1)
+	return nil
+}
+
+func prepareReader(conn *sqlite.Conn) error {
+	return sqlitex.ExecuteTransient(conn, "PRAGMA cache_size = -1024", nil)
+}
+
+func refuseNewer(conn *sqlite.Conn) error {
+	var version int
+	err := sqlitex.ExecuteTransient(conn, "PRAGMA user_version", &sqlitex.ExecOptions{ResultFunc: func(st *sqlite.Stmt) error {
+		version = st.ColumnInt(0)
+		return nil
+	}})
+	if err != nil {
+		return fmt.Errorf("read the database's version: %w", err)
+	}
+	if version > len(schema.Migrations) {
+		return fmt.Errorf("%w (version %d, this is %d)", ErrNewer, version, len(schema.Migrations))
+	}
+	return nil
+}
+
+func corrupt(err error) bool {
+	switch sqlite.ErrCode(err).ToPrimary() {
+	case sqlite.ResultCorrupt, sqlite.ResultNotADB:
+		return true
+	}
+	return false
+}
+
+// Close ends all connections and gives the directory up.
+func (s *Store) Close() error {
+	var errs []error
+	if s.read != nil {
+		errs = append(errs, s.read.Close())
+	}
+	if s.write != nil {
+		errs = append(errs, s.write.Close())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.release())
+	}
+	if s.temp {
+		errs = append(errs, os.RemoveAll(s.dir))
+	}
+	return errors.Join(errs...)
+}
+
+// eventColumns are the columns of the events table, in the order scan and insert
+// use.
+var eventColumns = []string{
+	"event_id", "time", "recorded", "identity", "score", "severity", "scope", "family", "rule_ids", "reasons", "technique",
+	"pid", "path", "cmdline", "canonical", "parent", "parent_path", "parent_cmdline", "ancestry", "uid", "username",
+	"login_user", "login_source", "logon_id", "elevated", "session", "container_id", "cwd", "remote_host", "attribution",
+	"platform", "host", "source", "eid",
+}
+
+func (e *Event) values() []any {
+	p := &e.Process
+	return []any{
+		e.EventID, p.Time, e.Recorded, e.Identity, e.Score, e.Severity, e.Scope, e.Family, e.RuleIDs, e.Reasons, e.Technique,
+		p.PID, p.Path, p.CmdLine, e.Canonical, p.ParentPID, p.ParentPath, p.ParentCmdLine, e.Ancestry, p.UID, p.Username,
+		p.LoginUser, p.LoginSource, p.LogonID, e.Elevated, p.Session, p.ContainerID, p.CWD, e.RemoteHost, e.Attribution,
+		string(p.Platform), p.Host, p.Source, p.EID,
+	}
+}
+
+// Fresh returns the events whose process start no source has brought before.
+func (s *Store) Fresh(ctx context.Context, events []*Event) ([]*Event, error) {
+	if len(events) == 0 {
+		return nil, nil
+	}
+	conn, err := s.read.Take(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("look for known events: %w", err)
+	}
+	defer s.read.Put(conn)
+	var fresh []*Event
+	for _, e := range events {
+		known, err := s.sighted(conn, e)
+		if err != nil {
+			return nil, fmt.Errorf("look for event %s: %w", e.EventID, err)
+		}
+		if !known {
+			fresh = append(fresh, e)
+		}
+	}
+	return fresh, nil
+}
+
+// Commit writes a batch in one transaction: all of it or nothing.
+func (s *Store) Commit(ctx context.Context, b *Batch) (err error) {
+	if s.readOnly {
+		return errors.New("commit to a read-only state")
+	}
+	select {
+	case s.writeMu <- struct{}{}:
+		defer func() { <-s.writeMu }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	s.write.SetInterrupt(ctx.Done())
+	defer s.write.SetInterrupt(nil)
+	end, err := sqlitex.ImmediateTransaction(s.write)
+	if err != nil {
+		return fmt.Errorf("begin a batch: %w", err)
+	}
+	defer end(&err)
+	for _, e := range b.Events {
+		if err := s.exec(sq.Insert("events").Columns(eventColumns...).Values(e.values()...).Suffix("ON CONFLICT (event_id) DO NOTHING")); err != nil {
+			return fmt.Errorf("store event %s: %w", e.EventID, err)
+		}
+	}
+	for source, cursor := range b.Cursors {
+		if err := s.exec(sq.Insert("cursors").Columns("source", "cursor").Values(source, cursor).
+			Suffix("ON CONFLICT (source) DO UPDATE SET cursor = excluded.cursor")); err != nil {
+			return fmt.Errorf("store the cursor of %s: %w", source, err)
+		}
+	}
+	for k, st := range b.Baselines {
+		if err := s.exec(sq.Insert("baselines").
+			Columns("username", "family", "first_seen", "last_seen", "count", "days", "day", "today", "observations", "hours").
+			Values(k.Username, k.Family, st.FirstSeen, st.LastSeen, st.Count, st.Days, st.Day, st.Today, st.Observations, packHours(st.Hours)).
+			Suffix(`ON CONFLICT (username, family) DO UPDATE SET first_seen = excluded.first_seen, last_seen = excluded.last_seen,
+				count = excluded.count, days = excluded.days, day = excluded.day, today = excluded.today, observations = excluded.observations, hours = excluded.hours`)); err != nil {
+			return fmt.Errorf("store the baseline of %s/%s: %w", k.Username, k.Family, err)
+		}
+	}
+	for id, r := range b.Rules {
+		if err := s.exec(sq.Insert("rule_stats").Columns("rule_id", "matches", "last_match").Values(id, r.Matches, r.LastMatch).
+			Suffix("ON CONFLICT (rule_id) DO UPDATE SET matches = matches + excluded.matches, last_match = max(last_match, excluded.last_match)")); err != nil {
+			return fmt.Errorf("count rule %s: %w", id, err)
+		}
+	}
+	for _, h := range b.Health {
+		if err := s.exec(sq.Insert("health").
+			Columns("component", "state", "detail", "remedy", "last_event", "checked", "events_read", "events_matched", "events_dropped", "gaps").
+			Values(h.Component, h.State, h.Detail, h.Remedy, h.LastEvent, h.Checked, h.Read, h.Matched, h.Dropped, h.Gaps).
+			Suffix(`ON CONFLICT (component) DO UPDATE SET state = excluded.state, detail = excluded.detail, remedy = excluded.remedy,
+				last_event = max(last_event, excluded.last_event), checked = excluded.checked, events_read = events_read + excluded.events_read,
+				events_matched = events_matched + excluded.events_matched, events_dropped = events_dropped + excluded.events_dropped, gaps = gaps + excluded.gaps`)); err != nil {
+			return fmt.Errorf("store the health of %s: %w", h.Component, err)
+		}
+	}
+	for source, gaps := range b.Gaps {
+		for _, g := range gaps {
+			if err := s.exec(sq.Insert("gaps").Columns("source", "from_time", "to_time", "reason", "recorded").
+				Values(source, g.From, g.To, g.Reason, b.Now)); err != nil {
+				return fmt.Errorf("store a gap of %s: %w", source, err)
+			}
+		}
+	}
+	return nil
+}
+
+// sighted looks for the same process start, seen by another source a little
+// earlier or later, or by the same source before a crash.
+func (s *Store) sighted(conn *sqlite.Conn, e *Event) (bool, error) {
+	const window = 5
+	found := false
+	err := s.query(conn, sq.Select("1").From("events").
+		Where(sq.Eq{"identity": e.Identity}).
+		Where(sq.GtOrEq{"time": e.Process.Time - window}).
+		Where(sq.LtOrEq{"time": e.Process.Time + window}).Limit(1),
+		func(*sqlite.Stmt) error { found = true; return nil })
+	return found, err
+}
+
+// Trim removes the oldest events beyond the caps; it is cheap when nothing is.
+func (s *Store) Trim(ctx context.Context, now int64) (removed int, err error) {
+	if s.readOnly {
+		return 0, nil
+	}
+	select {
+	case s.writeMu <- struct{}{}:
+		defer func() { <-s.writeMu }()
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+	if err := s.exec(sq.Delete("events").Where(sq.Lt{"recorded": now - int64(MaxAge/time.Second)})); err != nil {
+		return 0, fmt.Errorf("remove old events: %w", err)
+	}
+	removed = s.write.Changes()
+	if err := s.exec(sq.Delete("events").Where(sq.Expr("id <= (SELECT max(id) FROM events) - ?", MaxEvents))); err != nil {
+		return removed, fmt.Errorf("remove surplus events: %w", err)
+	}
+	removed += s.write.Changes()
+	if err := s.exec(sq.Delete("gaps").Where(sq.Expr("id <= (SELECT max(id) FROM gaps) - ?", MaxGaps))); err != nil {
+		return removed, fmt.Errorf("remove surplus gaps: %w", err)
+	}
+	return removed, nil
+}
+
+// Filter bounds a read by recorded and time; nil means no bound.
+type Filter struct {
+	RecordedFrom, RecordedTo *int64
+	TimeFrom, TimeTo         *int64
+	EventID                  string
+}
+
+// Events calls fn with the newest events that f lets through, newest first, at
+// most MaxRows, and reports whether there were more.
+func (s *Store) Events(ctx context.Context, f Filter, fn func(*Event) error) (more bool, err error) {
+	conn, err := s.read.Take(ctx)
+	if err != nil {
+		return false, fmt.Errorf("read events: %w", err)
+	}
+	defer s.read.Put(conn)
+	q := sq.Select(append([]string{"id"}, eventColumns...)...).From("events").OrderBy("id DESC").Limit(MaxRows + 1)
+	for _, b := range []struct {
+		column   string
+		from, to *int64
+	}{{"recorded", f.RecordedFrom, f.RecordedTo}, {"time", f.TimeFrom, f.TimeTo}} {
+		if b.from != nil {
+			q = q.Where(sq.GtOrEq{b.column: *b.from})
+		}
+		if b.to != nil {
+			q = q.Where(sq.LtOrEq{b.column: *b.to})
+		}
+	}
+	if f.EventID != "" {
+		q = q.Where(sq.Eq{"event_id": f.EventID})
+	}
+	n := 0
+	err = s.query(conn, q, func(st *sqlite.Stmt) error {
+		if n++; n > MaxRows {
+			more = true
+			return nil
+		}
+		e := scanEvent(st)
+		return fn(&e)
+	})
+	if err != nil {
+		return more, fmt.Errorf("read events: %w", err)
+	}
+	return more, nil
+}
+
+func scanEvent(st *sqlite.Stmt) Event {
+	i := -1
+	text := func() string { i++; return st.ColumnText(i) }
+	num := func() int64 { i++; return st.ColumnInt64(i) }
+	var e Event
+	p := &e.Process
+	e.ID = num()
+	e.EventID, p.Time, e.Recorded, e.Identity = text(), num(), num(), num()
+	e.Score, e.Severity, e.Scope, e.Family = int(num()), text(), text(), text()
+	e.RuleIDs, e.Reasons, e.Technique = text(), text(), text()
+	p.PID, p.Path, p.CmdLine, e.Canonical = num(), text(), text(), text()
+	p.ParentPID, p.ParentPath, p.ParentCmdLine, e.Ancestry = num(), text(), text(), text()
+	p.UID, p.Username, p.LoginUser, p.LoginSource, p.LogonID = text(), text(), text(), text(), text()
+	e.Elevated, p.Session, p.ContainerID, p.CWD = text(), text(), text(), text()
+	e.RemoteHost, e.Attribution = text(), text()
+	p.Platform, p.Host, p.Source, p.EID = evidence.Platform(text()), text(), text(), text()
+	return e
+}
+
+// Cursors returns where each source goes on.
+func (s *Store) Cursors(ctx context.Context) (map[string]string, error) {
+	out := map[string]string{}
+	err := s.reading(ctx, sq.Select("source", "cursor").From("cursors"), func(st *sqlite.Stmt) error {
+		out[st.ColumnText(0)] = st.ColumnText(1)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read cursors: %w", err)
+	}
+	return out, nil
+}
+
+// Baselines returns every baseline.
+func (s *Store) Baselines(ctx context.Context) (map[BaselineKey]baseline.State, error) {
+	out := map[BaselineKey]baseline.State{}
+	q := sq.Select("username", "family", "first_seen", "last_seen", "count", "days", "day", "today", "observations", "hours").From("baselines")
+	err := s.reading(ctx, q, func(st *sqlite.Stmt) error {
+		b := baseline.State{FirstSeen: st.ColumnInt64(2), LastSeen: st.ColumnInt64(3), Count: st.ColumnFloat(4), Days: st.ColumnFloat(5),
+			Day: st.ColumnInt64(6), Today: st.ColumnInt64(7), Observations: st.ColumnInt64(8)}
+		var buf [336]byte
+		st.ColumnBytes(9, buf[:])
+		b.Hours = unpackHours(buf)
+		out[BaselineKey{st.ColumnText(0), st.ColumnText(1)}] = b
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read baselines: %w", err)
+	}
+	return out, nil
+}
+
+// RuleStats returns how often each rule matched.
+func (s *Store) RuleStats(ctx context.Context) (map[string]RuleStat, error) {
+	out := map[string]RuleStat{}
+	err := s.reading(ctx, sq.Select("rule_id", "matches", "last_match").From("rule_stats"), func(st *sqlite.Stmt) error {
+		out[st.ColumnText(0)] = RuleStat{Matches: st.ColumnInt64(1), LastMatch: st.ColumnInt64(2)}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read rule statistics: %w", err)
+	}
+	return out, nil
+}
+
+// Health returns the state of every part, by name.
+func (s *Store) Health(ctx context.Context) ([]Health, error) {
+	var out []Health
+	q := sq.Select("component", "state", "detail", "remedy", "last_event", "checked", "events_read", "events_matched", "events_dropped", "gaps").
+		From("health").OrderBy("component")
+	err := s.reading(ctx, q, func(st *sqlite.Stmt) error {
+		out = append(out, Health{Component: st.ColumnText(0), State: st.ColumnText(1), Detail: st.ColumnText(2), Remedy: st.ColumnText(3),
+			LastEvent: st.ColumnInt64(4), Checked: st.ColumnInt64(5), Read: st.ColumnInt64(6), Matched: st.ColumnInt64(7),
+			Dropped: st.ColumnInt64(8), Gaps: st.ColumnInt64(9)})
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read health: %w", err)
+	}
+	return out, nil
+}
+
+// Meta reads a value of the store's own notes, empty when absent.
+func (s *Store) Meta(ctx context.Context, key string) (string, error) {
+	var v string
+	err := s.reading(ctx, sq.Select("value").From("meta").Where(sq.Eq{"key": key}), func(st *sqlite.Stmt) error {
+		v = st.ColumnText(0)
+		return nil
+	})
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", key, err)
+	}
+	return v, nil
+}
+
+// SetMeta writes one.
+func (s *Store) SetMeta(ctx context.Context, key, value string) error {
+	select {
+	case s.writeMu <- struct{}{}:
+		defer func() { <-s.writeMu }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := s.exec(sq.Insert("meta").Columns("key", "value").Values(key, value).
+		Suffix("ON CONFLICT (key) DO UPDATE SET value = excluded.value")); err != nil {
+		return fmt.Errorf("write %s: %w", key, err)
+	}
+	return nil
+}
+
+func (s *Store) reading(ctx context.Context, q sq.Sqlizer, fn func(*sqlite.Stmt) error) error {
+	conn, err := s.read.Take(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.read.Put(conn)
+	return s.query(conn, q, fn)
+}
+
+func (s *Store) query(conn *sqlite.Conn, q sq.Sqlizer, fn func(*sqlite.Stmt) error) error {
+	text, args, err := q.ToSql()
+	if err != nil {
+		return fmt.Errorf("build a statement: %w", err)
+	}
+	return sqlitex.Execute(conn, text, &sqlitex.ExecOptions{Args: args, ResultFunc: fn})
+}
+
+func (s *Store) exec(q sq.Sqlizer) error {
+	return s.query(s.write, q, nil)
+}
+
+func packHours(h [168]uint16) []byte {
+	b := make([]byte, 0, 336)
+	for _, n := range h {
+		b = append(b, byte(n), byte(n>>8))
+	}
+	return b
+}
+
+func unpackHours(b [336]byte) (h [168]uint16) {
+	for i := range h {
+		h[i] = uint16(b[2*i]) | uint16(b[2*i+1])<<8
+	}
+	return h
+}

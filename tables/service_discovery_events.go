@@ -1,0 +1,87 @@
+package tables
+
+import (
+	"context"
+
+	"github.com/osquery/osquery-go/plugin/table"
+
+	"github.com/osquery-rollcall/rollcall/extension/store"
+)
+
+// EventReader reads recorded events, newest first.
+type EventReader interface {
+	Events(ctx context.Context, f store.Filter, fn func(*store.Event) error) (more bool, err error)
+}
+
+// Nudger asks for fresh evidence without waiting for it.
+type Nudger interface{ Nudge() }
+
+// ServiceDiscoveryEvents is the table of commands that enumerated services.
+func ServiceDiscoveryEvents(r EventReader, n Nudger) *Table {
+	return &Table{
+		Name:        "service_discovery_events",
+		Description: "Commands that listed or queried services (ATT&CK T1007), scored and explained. One row is one process start; rows never change once recorded.",
+		Columns: []table.ColumnDefinition{
+			text("event_id", "Id of the event, unique across a fleet and stable across restarts."),
+			pushed(bigint("time", "When the command ran, seconds since 1970 UTC.")),
+			pushed(bigint("recorded", "When Rollcall recorded it; late evidence has a late recorded time. Packs ask by this column.")),
+			integer("score", "0 to 100."),
+			text("severity", "informational, low, medium, high or critical, by score."),
+			text("scope", "How much was asked: all, single, registry, files, driver, acl, schtasks, cron, process, tool."),
+			text("rule_ids", "JSON list of the Sigma rules that matched."),
+			text("reasons", "JSON list of what makes up the score: factor, weight in log-odds, evidence."),
+			text("technique", "ATT&CK technique."),
+			bigint("pid", "Process id."),
+			text("path", "Image that ran."),
+			text("cmdline", "Command line with secrets masked."),
+			text("canonical", "JSON list of the simple commands that matched, in one spelling."),
+			bigint("parent", "Process id of the parent."),
+			text("parent_path", "Image of the parent."),
+			text("parent_cmdline", "Command line of the parent, secrets masked."),
+			text("ancestry", "JSON list of pid, path and cmdline of the ancestors, nearest first."),
+			text("uid", "Effective user id, or SID."),
+			text("username", "Effective user."),
+			text("login_user", "User who logged in, before sudo and its like."),
+			text("login_source", "Where that login came from."),
+			text("logon_id", "Logon id (Windows)."),
+			text("elevated", "1 when it ran with administrative rights, 0 when not, empty when unknown."),
+			text("session", "Login session."),
+			text("container_id", "Container it ran in."),
+			text("cwd", "Working directory."),
+			text("remote_host", "Machine the question was for, when it was another one."),
+			text("attribution", "Whose legitimate operation it is: expected, system, package, ... or none."),
+			text("platform", "windows, linux or darwin."),
+			text("source", "Where the evidence came from; several sources are separated by commas."),
+			text("eid", "The source's own id of the record."),
+		},
+		Examples: []string{
+			"SELECT datetime(time, 'unixepoch') AS at, username, cmdline, score, severity FROM service_discovery_events WHERE recorded > strftime('%s', 'now') - 3600 ORDER BY score DESC",
+			"SELECT username, count(*) AS n, max(score) AS worst FROM service_discovery_events GROUP BY username",
+		},
+		Generate: func(ctx context.Context, q table.QueryContext) ([]map[string]string, error) {
+			n.Nudge()
+			var f store.Filter
+			f.RecordedFrom, f.RecordedTo = bounds(q, "recorded")
+			f.TimeFrom, f.TimeTo = bounds(q, "time")
+			var rows []map[string]string
+			_, err := r.Events(ctx, f, func(e *store.Event) error {
+				rows = append(rows, eventRow(e))
+				return nil
+			})
+			return rows, err
+		},
+	}
+}
+
+func eventRow(e *store.Event) map[string]string {
+	p := &e.Process
+	return map[string]string{
+		"rowid": itoa(e.ID), "event_id": e.EventID, "time": itoa(p.Time), "recorded": itoa(e.Recorded), "score": itoa(int64(e.Score)),
+		"severity": e.Severity, "scope": e.Scope, "rule_ids": e.RuleIDs, "reasons": e.Reasons, "technique": e.Technique,
+		"pid": known(p.PID), "path": p.Path, "cmdline": p.CmdLine, "canonical": e.Canonical, "parent": known(p.ParentPID),
+		"parent_path": p.ParentPath, "parent_cmdline": p.ParentCmdLine, "ancestry": e.Ancestry, "uid": p.UID, "username": p.Username,
+		"login_user": p.LoginUser, "login_source": p.LoginSource, "logon_id": p.LogonID, "elevated": e.Elevated, "session": p.Session,
+		"container_id": p.ContainerID, "cwd": p.CWD, "remote_host": e.RemoteHost, "attribution": e.Attribution,
+		"platform": string(p.Platform), "source": p.Source, "eid": p.EID,
+	}
+}
