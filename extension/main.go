@@ -20,6 +20,7 @@ import (
 	"github.com/osquery-rollcall/rollcall/extension/app"
 	"github.com/osquery-rollcall/rollcall/extension/config"
 	"github.com/osquery-rollcall/rollcall/extension/engine"
+	"github.com/osquery-rollcall/rollcall/extension/host"
 	"github.com/osquery-rollcall/rollcall/extension/lifecycle"
 	"github.com/osquery-rollcall/rollcall/extension/source/core"
 	"github.com/osquery-rollcall/rollcall/extension/source/proc"
@@ -104,7 +105,8 @@ func serve(ctx context.Context, log hclog.Logger, socket, configFile, stateDir s
 	defer cancel()
 	client := core.NewClient(socket, core.ClientOptions{Timeout: 15 * time.Second})
 	var closers []io.Closer
-	a, err := app.Open(ctx, app.Options{ConfigFile: configFile, StateDir: stateDir, Logger: log, Sources: func(config.Config) []engine.Source {
+	users := host.NewUsers(func(ctx context.Context) (map[string]string, error) { return core.Users(ctx, client) })
+	a, err := app.Open(ctx, app.Options{ConfigFile: configFile, StateDir: stateDir, Logger: log, Users: users, Sources: func(config.Config) []engine.Source {
 		sources := []engine.Source{proc.NewRunning(proc.Options{Logger: log.Named("proc")})}
 		if runtime.GOOS == "linux" {
 			preferred := &app.Preferred{Source: core.NewProcessEvents(client, nil)}

@@ -17,6 +17,7 @@ import (
 	"github.com/osquery-rollcall/rollcall/extension/config"
 	"github.com/osquery-rollcall/rollcall/extension/engine"
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
+	"github.com/osquery-rollcall/rollcall/extension/host"
 	"github.com/osquery-rollcall/rollcall/extension/rule"
 	"github.com/osquery-rollcall/rollcall/extension/store"
 	"github.com/osquery-rollcall/rollcall/tables"
@@ -29,6 +30,8 @@ type Options struct {
 	Logger     hclog.Logger
 	// Temporary keeps the state in a directory of its own that goes at the end.
 	Temporary bool
+	// Users names user ids; nil leaves them as sources have them.
+	Users *host.Users
 	// Sources makes the sources once the configuration is known.
 	Sources func(config.Config) []engine.Source
 }
@@ -97,18 +100,24 @@ func Open(ctx context.Context, o Options) (*App, error) {
 	if a.Store == nil {
 		return nil, fmt.Errorf("open any state: %s", storeHealth.Detail)
 	}
-	host, err := os.Hostname()
+	name, err := os.Hostname()
 	if err != nil {
-		host = ""
+		name = ""
 	}
 	if !a.Store.ReadOnly() {
 		var sources []engine.Source
 		if o.Sources != nil {
 			sources = o.Sources(cfg)
 		}
+		var users interface {
+			Name(ctx context.Context, uid string) string
+		}
+		if o.Users != nil {
+			users = o.Users
+		}
 		a.Engine, err = engine.New(ctx, engine.Options{
 			Judge: judge, Store: a.Store, Sources: sources, Logger: o.Logger.Named("engine"), Interval: cfg.CollectInterval,
-			HostID: MachineID(host), Host: host, Static: append(a.parts(), storeHealth),
+			HostID: MachineID(name), Host: name, Static: append(a.parts(), storeHealth), Users: users,
 		})
 		if err != nil {
 			return nil, errors.Join(err, a.Store.Close())

@@ -59,6 +59,10 @@ type Options struct {
 	Host   string
 	// Now is the clock; time.Now by default.
 	Now func() time.Time
+	// Users names user ids; nil leaves them as the source has them.
+	Users interface {
+		Name(ctx context.Context, uid string) string
+	}
 	// Static are health rows of parts that don't change (rules, configuration).
 	Static []store.Health
 }
@@ -73,6 +77,7 @@ type Engine struct {
 	written map[string]healthMark
 	trimmed time.Time
 	since   time.Time
+	lineage *lineage
 }
 
 type healthMark struct {
@@ -91,7 +96,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
-	e := &Engine{opts: o, nudge: make(chan struct{}, 1), written: map[string]healthMark{}}
+	e := &Engine{opts: o, nudge: make(chan struct{}, 1), written: map[string]healthMark{}, lineage: newLineage()}
 	var err error
 	if e.cursors, err = o.Store.Cursors(ctx); err != nil {
 		return nil, err
@@ -215,24 +220,19 @@ func (e *Engine) cycle(ctx context.Context) (more bool, err error) {
 	b := &store.Batch{Now: now.Unix(), Cursors: map[string]string{}, Rules: map[string]store.RuleStat{}, Gaps: map[string][]evidence.Gap{}}
 	matched := map[string]int64{}
 	var events []*store.Event
-	for _, r := range readings {
-		name := r.source.Name()
-		for i := range r.batch.Processes {
-			p := &r.batch.Processes[i]
-			if p.Host == "" {
-				p.Host = e.opts.Host
-			}
-			ev, err := e.judge(p, now)
-			if err != nil {
-				e.opts.Logger.Error("could not judge a process", "source", name, "error", err)
-				continue
-			}
-			if ev == nil {
-				continue
-			}
-			matched[name]++
+	for _, p := range e.complete(ctx, readings) {
+		ev, err := e.judge(p, now)
+		if err != nil {
+			e.opts.Logger.Error("could not judge a process", "source", p.Source, "error", err)
+			continue
+		}
+		if ev != nil {
+			matched[p.Source]++
 			events = append(events, ev)
 		}
+	}
+	for _, r := range readings {
+		name := r.source.Name()
 		if r.batch.Cursor != "" && r.batch.Cursor != e.cursors[name] {
 			b.Cursors[name] = r.batch.Cursor
 		}
@@ -283,6 +283,39 @@ func (e *Engine) cycle(ctx context.Context) (more bool, err error) {
 		}
 	}
 	return more, nil
+}
+
+// complete puts the processes of all sources in the order of time and fills in
+// what another event tells: users' names, the parent, the ancestry.
+func (e *Engine) complete(ctx context.Context, readings []reading) []*evidence.Process {
+	var all []*evidence.Process
+	for _, r := range readings {
+		for i := range r.batch.Processes {
+			all = append(all, &r.batch.Processes[i])
+		}
+	}
+	sort.SliceStable(all, func(i, j int) bool { return all[i].Time < all[j].Time })
+	// A parent and its child often share a second, in either order of arrival:
+	// remember first, then look up.
+	for _, p := range all {
+		e.lineage.remember(p)
+	}
+	for _, p := range all {
+		if p.Host == "" {
+			p.Host = e.opts.Host
+		}
+		e.lineage.complete(p)
+		if e.opts.Users == nil || p.ContainerID != "" {
+			continue // ids in a container are its own
+		}
+		if p.Username == "" {
+			p.Username = e.opts.Users.Name(ctx, p.UID)
+		}
+		if p.LoginUser == "" {
+			p.LoginUser = e.opts.Users.Name(ctx, p.LoginUID)
+		}
+	}
+	return all
 }
 
 // read asks every source at once, so that a slow one delays no other's time.

@@ -693,6 +693,8 @@ func (m *machine) emit(line string, redirects []dialect.Redirect, marks []dialec
 		if isDelim(line[end]) {
 			marks = dialect.AddMark(marks, dialect.Padding)
 			rest = strings.TrimLeft(rest, ",;= \t")
+		} else if line[end] != '/' && equalFoldASCII(word, "echo") {
+			rest = rest[1:] // echo.text writes text
 		}
 		line = strings.TrimRight(line[:end]+" "+rest, " ")
 	} else if t := strings.TrimLeft(rest, " \t"); t != "" && (t[0] == ',' || t[0] == ';' || t[0] == '=') {
@@ -756,6 +758,11 @@ func nameEnd(s string) int {
 		case c == '"':
 			quoted = !quoted
 		case quoted:
+		case c == '%' || c == '!':
+			// A variable that is not known is one piece, commas and all.
+			if k := strings.IndexByte(s[i+1:min(len(s), i+64)], c); k > 0 && strings.IndexByte(s[i+1:i+1+k], ':') > 0 {
+				i += k + 1
+			}
 		case isDelim(c):
 			return i
 		case c == '\\' || c == ':' || c == '.' || c == '(' || c == '[' || c == '+' || c == ']':

@@ -158,7 +158,11 @@ sc query
 	{`for /f "delims=s\ tokens=4" %a in ('set^|findstr PSM') do %a`,
 		[]string{`set |1`, `findstr PSM`, `PowerShell`}},
 	{`for /f "tokens=2 delims==" %f in ('assoc .cmd') do echo %f`, []string{`assoc .cmd`, `echo cmdfile`}},
+	{`for /l %i in (1,1,3) do (sc query & sc qc %i | more)`,
+		[]string{`sc query`, `sc qc 1 |2`, `more`, `sc qc 2 |4`, `more`, `sc qc 3 |6`, `more`}},
+	{`for %i in (a b) do echo %i | cmd`, []string{`echo a |1`, `cmd stdin(a)`, `echo b |3`, `cmd stdin(b)`}},
 	// Variables.
+	{`%x:~0,1%c query`, []string{`%x:~0,1%c query`}},
 	{`set x=sc&&call %x% query`, []string{`set x=sc`, `sc query #variable`}},
 	{`set x=sc&&call %^x% query`, []string{`set x=sc`, `sc query #caret #variable`}},
 	{`set "a=s"&set "b=c"&%a%%b% query`, []string{`set a=s`, `set b=c`, `sc query #variable`}},
@@ -185,6 +189,7 @@ sc query
 	{`echo sc query|cmd.exe /q`, []string{`echo sc query |1`, `cmd.exe /q stdin(sc query)`}},
 	{`(echo sc query& echo net start)|cmd`, []string{`echo sc query |2`, `echo net start |2`, "cmd stdin(sc query\nnet start)"}},
 	{`<nul set /p x="sc query"|cmd`, []string{`set /p [x=sc query] <(nul) |1`, `cmd stdin(sc query)`}},
+	{`echo.sc query|cmd`, []string{`echo sc query |1`, `cmd stdin(sc query)`}},
 	{`echo sc query | (rem & cmd)`, []string{`echo sc query |1`, `cmd stdin(sc query)`}},
 	{`sc query | cmd`, []string{`sc query |1`, `cmd`}},
 	// As recorded.
@@ -371,6 +376,7 @@ func FuzzParse(f *testing.F) {
 	for _, tt := range cases {
 		f.Add(tt.text, false)
 	}
+	f.Add("for /f \"\xfetokens=*\" %i in ('echo sc", false)
 	f.Add(`set u=scquery &&for %A in (0 1 7) do set f=!f!!u:~%A,1!&& if %A==1337 call %f:~-8%`, true)
 	f.Fuzz(func(t *testing.T, text string, delayed bool) {
 		b := &dialect.Budget{Steps: 1 << 14, Bytes: 1 << 18}

@@ -87,7 +87,36 @@ func (r *rounds) next() bool {
 	return true
 }
 
-func (r *rounds) end() { r.m.seen = r.was }
+// end drops the commands of later rounds that are the same as earlier ones.
+func (r *rounds) end() {
+	m := r.m
+	m.seen = r.was
+	if r.n < 2 || r.from == len(m.out) {
+		return
+	}
+	lines := make(map[string]bool)
+	to := make([]int, len(m.out)-r.from)
+	kept := r.from
+	for i := r.from; i < len(m.out); i++ {
+		c := m.out[i]
+		if c.Next < 0 && !m.extra[i].fed {
+			if lines[c.Line] {
+				continue
+			}
+			lines[c.Line] = true
+		}
+		to[i-r.from] = kept
+		m.out[kept], m.extra[kept] = c, m.extra[i]
+		kept++
+	}
+	m.out, m.extra = m.out[:kept], m.extra[:kept]
+	for i := r.from; i < kept; i++ {
+		// What is piped into is never dropped.
+		if n := m.out[i].Next; n >= 0 {
+			m.out[i].Next = to[n-r.from]
+		}
+	}
+}
 
 // items are the words of a plain set; false when they are files to be looked up.
 func (m *machine) items(set string) ([]string, bool) {
@@ -286,8 +315,7 @@ type fileOptions struct {
 
 func readOptions(opts string) fileOptions {
 	o := fileOptions{delims: " \t", list: []int{1}, eol: ';'}
-	lowered := strings.ToLower(opts)
-	if i := strings.Index(lowered, "delims="); i >= 0 {
+	if i := indexFold(opts, "delims="); i >= 0 {
 		d := opts[i+len("delims="):]
 		// delims usually comes last and may hold a blank; before other options it
 		// ends at one.
@@ -298,17 +326,17 @@ func readOptions(opts string) fileOptions {
 		}
 		o.delims = d
 	}
-	if i := strings.Index(lowered, "eol="); i >= 0 && i+4 < len(opts) {
+	if i := indexFold(opts, "eol="); i >= 0 && i+4 < len(opts) {
 		o.eol = opts[i+4]
 	}
-	if i := strings.Index(lowered, "skip="); i >= 0 {
+	if i := indexFold(opts, "skip="); i >= 0 {
 		end := i + 5
 		for end < len(opts) && '0' <= opts[end] && opts[end] <= '9' {
 			end++
 		}
 		o.skip, _ = strconv.Atoi(opts[i+5 : end])
 	}
-	if i := strings.Index(lowered, "tokens="); i >= 0 {
+	if i := indexFold(opts, "tokens="); i >= 0 {
 		spec, _, _ := strings.Cut(opts[i+len("tokens="):], " ")
 		o.list = nil
 		for part := range strings.SplitSeq(spec, ",") {

@@ -65,6 +65,8 @@ type evaluator struct {
 
 	env   *scope
 	funcs map[string]*syntax.Stmt
+	// broken says that the text is not a whole program.
+	broken bool
 	// quiet says that text is worked out for its value only: nothing is emitted.
 	quiet  int
 	depth  int

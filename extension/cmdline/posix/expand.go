@@ -130,7 +130,7 @@ func (e *evaluator) words(list []*syntax.Word) words {
 				}
 			} else {
 				m := f.marks & hiding
-				if texty {
+				if texty || f.marks&mTame != 0 {
 					m &^= mEscape
 				}
 				// What names a subcommand stands next to the program.
@@ -144,6 +144,12 @@ func (e *evaluator) words(list []*syntax.Word) words {
 				return w
 			}
 			w.argv = append(w.argv, s)
+		}
+	}
+	if e.broken && len(w.argv) > 0 {
+		// What looks like hiding may only be where the text was cut.
+		if _, tool := tools[base(w.argv[0])]; !tool {
+			w.marks &^= mEscape | mQuoteSplit
 		}
 	}
 	return w
@@ -315,7 +321,10 @@ func wordMarks(parts []syntax.WordPart) marks {
 	for i, p := range parts {
 		switch x := p.(type) {
 		case *syntax.Lit:
-			if escapedLetters(x.Value) {
+			switch letter, tame := escapedLetter(x.Value); {
+			case letter && tame:
+				m |= mEscape | mTame
+			case letter:
 				m |= mEscape
 			}
 		case *syntax.SglQuoted:
@@ -334,23 +343,25 @@ func wordMarks(parts []syntax.WordPart) marks {
 	return m
 }
 
-// escapedLetters reports a backslash in front of a letter or digit, outside of
-// what looks like a Windows path.
-func escapedLetters(s string) bool {
+// escapedLetter reports a backslash in front of a letter or digit, outside of
+// what looks like a Windows path, and whether all of them may be escapes of
+// another language.
+func escapedLetter(s string) (found, tame bool) {
+	tame = true
 	for i := 0; i+1 < len(s); i++ {
 		if s[i] != '\\' {
 			continue
 		}
-		if isAlnum(s[i+1]) && (i == 0 || s[i-1] != ':') {
-			return true
+		if i > 0 && s[i-1] == ':' {
+			return found, tame
 		}
-		if i == 0 || s[i-1] != ':' {
-			i++
-			continue
+		i++
+		if isAlnum(s[i]) {
+			found = true
+			tame = tame && strings.IndexByte("nrt0123456789", s[i]) >= 0
 		}
-		return false
 	}
-	return false
+	return found, tame
 }
 
 // escapesLetters reports an escape in $'...' that stands for a letter, a digit

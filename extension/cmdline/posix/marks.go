@@ -18,6 +18,9 @@ const (
 	// mSlice is a substring taken by position rather than by pattern, which is
 	// also reported as Substring.
 	mSlice
+	// mTame says that what is escaped may be meant as an escape (\n, \2) that lost
+	// its quotes.
+	mTame
 )
 
 // hiding are the marks that count wherever in a command they appear; the others

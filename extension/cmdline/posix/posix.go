@@ -34,6 +34,8 @@ var (
 	ErrNesting = errors.New("shell text is nested too deeply")
 	// ErrBudget says that the budget was spent before the end of the text.
 	ErrBudget = errors.New("budget for shell text is spent")
+	// ErrInternal says that reading the text failed on a fault of the reader.
+	ErrInternal = errors.New("internal error on shell text")
 )
 
 const (
@@ -63,7 +65,17 @@ const (
 //
 // Text that is not a whole shell program gives an error and the commands that
 // could be read all the same. Work is charged to b.
-func Parse(text string, opts Options, b *dialect.Budget) ([]dialect.Simple, error) {
+func Parse(text string, opts Options, b *dialect.Budget) (list []dialect.Simple, err error) {
+	var e *evaluator
+	// The parser is others' work and the text hostile.
+	defer func() {
+		if r := recover(); r != nil {
+			list, err = nil, fmt.Errorf("%w: %v", ErrInternal, r)
+			if e != nil {
+				list = e.out
+			}
+		}
+	}()
 	var bad error
 	if len(text) > maxText {
 		text = text[:maxText]
@@ -77,8 +89,9 @@ func Parse(text string, opts Options, b *dialect.Budget) ([]dialect.Simple, erro
 	if !b.Spend(1+len(text)/256, 0) {
 		return nil, ErrBudget
 	}
-	e := newEvaluator(text, opts, b)
+	e = newEvaluator(text, opts, b)
 	stmts, perr := program(text)
+	e.broken = perr != nil
 	e.run(stmts)
 	switch {
 	case e.err != nil:
@@ -110,13 +123,18 @@ func program(text string) ([]*syntax.Stmt, error) {
 func statements(text string, lang syntax.LangVariant, more ...syntax.ParserOption) ([]*syntax.Stmt, error) {
 	p := syntax.NewParser(append(more, syntax.Variant(lang))...)
 	var stmts []*syntax.Stmt
+	var first error
+	// The loop must not be left at an error: the parser yields once more behind
+	// some, and a range that was left panics then.
 	for s, err := range p.StmtsSeq(strings.NewReader(text)) {
-		if err != nil {
-			return stmts, err
+		if first == nil {
+			first = err
 		}
-		stmts = append(stmts, s)
+		if first == nil {
+			stmts = append(stmts, s)
+		}
 	}
-	return stmts, nil
+	return stmts, first
 }
 
 // salvage reads a text that is not a program: it lets the parser supply missing

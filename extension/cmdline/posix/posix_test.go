@@ -90,6 +90,8 @@ func TestParse(t *testing.T) {
 		{`systemctl l\ist-units`, []string{`systemctl|list-units #escape`}},
 		{`find / -name \*.service -exec cat {} \;`, []string{`find|/|-name|*.service|-exec|cat|{}|;`}},
 		{`grep -E \d+ foo`, []string{`grep|-E|d+|foo`}},
+		{`dpkg-query -f ${x}\n -W`, []string{`dpkg-query|-f|${x}n|-W`}},
+		{`run C:\Users\bob`, []string{`run|C:Usersbob`}},
 		{`cat My\ File`, []string{`cat|My File`}},
 		{`$'\x73ystemctl' status`, []string{`systemctl|status #escape`}},
 		{`$'\163\171\163temctl'`, []string{`systemctl #escape`}},
@@ -333,7 +335,9 @@ func TestHostileTextIsBounded(t *testing.T) {
 		for _, p := range prefixes {
 			text := p + strings.Repeat(u, (64<<10)/len(u))
 			start := time.Now()
-			_, _ = Parse(text, Options{}, budget())
+			if _, err := Parse(text, Options{}, budget()); errors.Is(err, ErrInternal) {
+				t.Errorf("%q after %q: %v", u, p, err)
+			}
 			if d := time.Since(start); d > 3*time.Second {
 				t.Errorf("%d bytes of %q after %q took %v", len(text), u, p, d)
 			}
@@ -410,13 +414,16 @@ func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		`a=sys;b=temctl;$a$b`, `echo c3lz | base64 -d | bash`, `$(rev <<< x) {a,b}`, `for s in a b; do x $s; done`, `f() { "$@"; }; f a`,
 		"cat <<-E\n\ta\n\tE\n", `${x:0:3} ${x/a/b} ${x##*/} ${x,,}`, `[[ -n $(a) ]] && ((1+$(b)))`, `printf '%5.2s%b%d' a '\x41' 7 | sh`, `"`, `(`, "\x00`", `$'\u00e9\c'`,
-		`cut -c1-3 <<< abcd | tr a-z A-Z`, `a[1]=b; "${a[@]}"`, `select x in`, "<<a <<b\n",
+		`cut -c1-3 <<< abcd | tr a-z A-Z`, `a[1]=b; "${a[@]}"`, `select x in`, "<<a <<b\n", "0&&0(",
 	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		start := time.Now()
-		got, _ := Parse(text, Options{}, budget())
+		got, err := Parse(text, Options{}, budget())
+		if errors.Is(err, ErrInternal) {
+			t.Fatal(err)
+		}
 		if d := time.Since(start); d > 5*time.Second {
 			t.Fatalf("took %v", d)
 		}

@@ -131,7 +131,8 @@ func ParseCommandLine(argv []string, b *dialect.Budget) (Invocation, bool) {
 		if n2 := dashAt(word, n); n2 > 0 {
 			n += n2
 		}
-		key, glued, hasGlued := strings.Cut(lowerShort(word[n:]), ":")
+		given, glued, hasGlued := strings.Cut(word[n:], ":")
+		key := lowerShort(given)
 		name, takes, ok := switchNamed(key)
 		if !ok || key == "" {
 			// -config Foo is a switch; "-foo" starts a command, or names a file.
@@ -167,7 +168,7 @@ func ParseCommandLine(argv []string, b *dialect.Budget) (Invocation, bool) {
 		case "command", "commandwithargs":
 			rest := args[i+1:]
 			if hasGlued {
-				rest = append([]string{word[n+len(key)+1:]}, rest...)
+				rest = append([]string{glued}, rest...)
 			}
 			if name == "commandwithargs" && len(rest) > 1 {
 				rest = rest[:1]

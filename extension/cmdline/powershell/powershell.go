@@ -53,8 +53,7 @@ func Parse(script string, b *dialect.Budget) (cmds []dialect.Simple, err error) 
 	for i := range p.out {
 		p.out[i].Marks = p.bits[i].marks()
 	}
-	// A slot without a word is left where reading stopped inside a command's name.
-	p.dropEmpty()
+	p.drop()
 	if p.err != nil {
 		err = fmt.Errorf("reading PowerShell at byte %d: %w", p.errPos, p.err)
 	}
@@ -79,6 +78,7 @@ type parser struct {
 	regexps int
 	out     []dialect.Simple
 	bits    []bits // of out
+	ends    []int  // where the commands of out end in the text
 	vars    map[string]value
 	aliases map[string]string
 	it      value // $_
@@ -146,6 +146,7 @@ func (p *parser) begin() int {
 	}
 	p.out = append(p.out, dialect.Simple{Next: -1})
 	p.bits = append(p.bits, 0)
+	p.ends = append(p.ends, 0)
 	return len(p.out) - 1
 }
 
@@ -155,6 +156,7 @@ func (p *parser) emit(i int, argv []string, b bits, raw string) {
 	}
 	p.out[i].Argv, p.out[i].Raw = argv, strings.TrimRight(raw, " \t\r\n")
 	p.bits[i] |= b
+	p.ends[i] = p.pos
 }
 
 func (p *parser) member(cmd int, name string) {
@@ -163,31 +165,47 @@ func (p *parser) member(cmd int, name string) {
 	}
 }
 
-func (p *parser) dropEmpty() {
-	empty := 0
-	for i := range p.out {
-		if len(p.out[i].Argv) == 0 || p.out[i].Argv[0] == "" {
-			empty++
+// drop removes slots that were left without a name, and the commands of later
+// rounds of a loop that are the same as those of earlier ones.
+func (p *parser) drop() {
+	type place struct {
+		end  int
+		argv string
+	}
+	var seen map[place]bool
+	var fed map[int]bool
+	if p.rounds > 0 {
+		fed, seen = make(map[int]bool), make(map[place]bool)
+		for i := range p.out {
+			if n := p.out[i].Next; n >= 0 {
+				fed[n] = true
+			}
 		}
 	}
-	if empty == 0 {
-		return
-	}
-	to := make([]int, len(p.out)+1)
-	kept := make([]dialect.Simple, 0, len(p.out)-empty)
+	to := make([]int, len(p.out))
+	kept := 0
 	for i, c := range p.out {
 		to[i] = -1
-		if len(c.Argv) > 0 && c.Argv[0] != "" {
-			to[i] = len(kept)
-			kept = append(kept, c)
+		if len(c.Argv) == 0 || c.Argv[0] == "" {
+			continue
+		}
+		if seen != nil && c.Next < 0 && !fed[i] && c.Stdin == "" && len(c.Members) == 0 {
+			at := place{p.ends[i], strings.Join(c.Argv, "\x00")}
+			if seen[at] {
+				continue
+			}
+			seen[at] = true
+		}
+		to[i] = kept
+		p.out[kept] = c
+		kept++
+	}
+	p.out = p.out[:kept]
+	for i := range p.out {
+		if n := p.out[i].Next; n >= 0 {
+			p.out[i].Next = to[n]
 		}
 	}
-	for i := range kept {
-		if kept[i].Next >= 0 {
-			kept[i].Next = to[kept[i].Next]
-		}
-	}
-	p.out = kept
 }
 
 // statements reads up to term (0 for the end of the text), which it leaves, and

@@ -129,6 +129,10 @@ var cases = []struct {
 	{`begin { gsv } process { gps } end { ver }`, []string{`gsv`, `gps`, `ver`}},
 	{`[void](gsv)`, []string{`gsv`}},
 	{`[int]$n = (gsv).Count`, []string{`gsv`}},
+	{`1..3 | % { gsv; sc.exe qc $_ }`, []string{`% <{ gsv; sc.exe qc $_ }> stdin(1
+2
+3)`, `gsv`, `sc.exe qc 1`, `sc.exe qc 2`, `sc.exe qc 3`}},
+	{`foreach ($h in 'a','b') { gsv -ComputerName $h | ft }`, []string{`gsv -ComputerName a |1`, `ft`, `gsv -ComputerName b |3`, `ft`}},
 	// Members.
 	{`(gwmi win32_service -Filter "name='x'").StopService()`, []string{`gwmi win32_service -Filter name='x' .stopservice()`}},
 	{`(Get-Service x).Status`, []string{`Get-Service x`}},

@@ -33,6 +33,7 @@ const (
 	maxWindow   = 600
 
 	checkInterval = time.Minute
+	firstRetry    = 2 * time.Second
 
 	// maxAuditArgs is what the kernel puts into one audit record of arguments
 	// (MAX_EXECVE_AUDIT_LEN is 7,500); osquery reads the first record alone.
@@ -64,6 +65,7 @@ type ProcessEvents struct {
 
 	checked   bool
 	checkedAt time.Duration
+	retry     time.Duration // until the next look while there is trouble
 	caps      *Capabilities
 	trouble   error
 
@@ -356,10 +358,16 @@ func auditPath(s string) string {
 	return s
 }
 
-// check finds out, once a minute, whether there can be events at all.
+// check finds out, once a minute, whether there can be events at all. While there
+// cannot, it looks again sooner: osquery starts its publishers after it has
+// loaded the extensions.
 func (p *ProcessEvents) check(ctx context.Context) error {
 	_, mono := p.clock()
-	if p.checked && mono-p.checkedAt < checkInterval {
+	wait := checkInterval
+	if p.trouble != nil {
+		wait = p.retry
+	}
+	if p.checked && mono-p.checkedAt < wait {
 		return p.trouble
 	}
 	caps, err := Discover(ctx, p.q)
@@ -371,6 +379,9 @@ func (p *ProcessEvents) check(ctx context.Context) error {
 	p.trouble = nil
 	if u := diagnose(caps); u != nil {
 		p.trouble = u
+		p.retry = min(max(2*p.retry, firstRetry), checkInterval)
+	} else {
+		p.retry = 0
 	}
 	return p.trouble
 }

@@ -165,7 +165,7 @@ func parseContainer(b []byte) string {
 }
 
 func plainName(s string) bool {
-	if s == "" || len(s) > 64 {
+	if s == "" || s[0] == '.' || len(s) > 64 {
 		return false
 	}
 	for i := range len(s) {

@@ -73,12 +73,9 @@ func TestParseContainer(t *testing.T) {
 		"0::/system.slice:docker:" + id:                                          id,
 		"":                                                                       "",
 		"nonsense":                                                               "",
-		"1:name=systemd:/lxc/../../etc;x":                                        "..",
+		"1:name=systemd:/lxc/../../etc;x":                                        "",
 	}
 	for in, want := range tests {
-		if in == "1:name=systemd:/lxc/../../etc;x" {
-			want = parseContainer([]byte(in)) // only must not fail
-		}
 		if got := parseContainer([]byte(in)); got != want {
 			t.Errorf("parseContainer(%q) = %q, want %q", in, got, want)
 		}
