@@ -558,6 +558,7 @@ func (p *parser) unwrapUnix(tool string, c dialect.Simple, s scope, depth int) b
 		calls := script.Commands(lang, text, &p.budget)
 		in := s.inside(tool)
 		for _, call := range calls {
+			in := in.marked(call.Marks...)
 			if call.Text != "" {
 				in.lang = langPOSIX
 				if p.win {

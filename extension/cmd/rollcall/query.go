@@ -80,7 +80,7 @@ func (f *sessionFlags) open(ctx context.Context, env *environment) (*session, er
 	for _, n := range s.app.Notes {
 		fmt.Fprintln(env.stderr, "rollcall:", n)
 	}
-	s.db, err = sqlshell.Open(ctx, s.app.Tables, sqlshell.Options{Warn: func(msg string) { fmt.Fprintln(env.stderr, "rollcall:", msg) }})
+	s.db, err = sqlshell.Open(ctx, s.app.Tables, sqlshell.Options{Strict: true, Warn: func(msg string) { fmt.Fprintln(env.stderr, "rollcall:", msg) }})
 	if err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -209,7 +209,7 @@ func runShell(ctx context.Context, env *environment, args []string) (err error) 
 	s.background(ctx)
 	looks := terminal(env)
 	opts := repl.Options{
-		DB: s.db, Out: env.stdout, Err: env.stderr, Modes: term.Formats(), Mode: *mode,
+		DB: s.db, Out: env.stdout, Err: env.stderr, Modes: term.Formats(), Mode: *mode, Visible: looks.Visible,
 		NewWriter: func(mode string, w io.Writer) (sqlshell.TextSink, error) { return term.New(mode, w, looks) },
 	}
 	if in, ok := env.stdin.(*os.File); ok && isatty.IsTerminal(in.Fd()) {
