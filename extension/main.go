@@ -100,8 +100,9 @@ func run(args []string, stdout, stderr io.Writer) error {
 }
 
 // serve runs the collector beside the tables until ctx or osquery ends.
-func serve(ctx context.Context, log hclog.Logger, socket, configFile, stateDir string, timeout, interval time.Duration) (err error) {
-	ctx, cancel := context.WithCancel(ctx)
+func serve(outer context.Context, log hclog.Logger, socket, configFile, stateDir string, timeout, interval time.Duration) (err error) {
+	// Everything of ours ends with ctx; osquery's end ends it before Serve returns.
+	ctx, cancel := context.WithCancel(outer)
 	defer cancel()
 	client := core.NewClient(socket, core.ClientOptions{Timeout: 15 * time.Second})
 	var closers []io.Closer
@@ -134,7 +135,7 @@ func serve(ctx context.Context, log hclog.Logger, socket, configFile, stateDir s
 			}
 		}
 	}()
-	err = lifecycle.Serve(ctx, lifecycle.Options{
+	err = lifecycle.Serve(outer, lifecycle.Options{
 		Socket: socket, Name: "rollcall", Version: version.Number, Timeout: timeout, Interval: interval, Tables: a.Tables, Logger: log.Named("osquery"),
 		Ready: func(uuid int64) {
 			log.Info("registered", "uuid", uuid, "tables", len(a.Tables))
