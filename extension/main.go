@@ -110,7 +110,7 @@ func serve(outer context.Context, log hclog.Logger, socket, configFile, stateDir
 	a, err := app.Open(ctx, app.Options{ConfigFile: configFile, StateDir: stateDir, Logger: log, Users: users, Sources: func(config.Config) []engine.Source {
 		sources := []engine.Source{proc.NewRunning(proc.Options{Logger: log.Named("proc")})}
 		if runtime.GOOS == "linux" {
-			preferred := &app.Preferred{Source: core.NewProcessEvents(client, nil)}
+			preferred := app.NewPreferred(core.NewProcessEvents(client, nil))
 			connector := app.NewFallback(ctx, proc.NewConnector(proc.Options{Logger: log.Named("proc")}), preferred)
 			closers = append(closers, connector)
 			sources = append(sources, preferred, connector)

@@ -21,7 +21,13 @@ type starter interface {
 type Preferred struct {
 	engine.Source
 	usable atomic.Bool
-	asked  atomic.Bool
+	once   sync.Once
+	asked  chan struct{} // closed when the source was read for the first time
+}
+
+// NewPreferred returns a Preferred of source.
+func NewPreferred(source engine.Source) *Preferred {
+	return &Preferred{Source: source, asked: make(chan struct{})}
 }
 
 // Read implements engine.Source.
@@ -34,7 +40,7 @@ func (p *Preferred) Read(ctx context.Context, cursor string, limit int) (evidenc
 	} else if errors.As(err, &off) {
 		p.usable.Store(false)
 	}
-	p.asked.Store(true)
+	p.once.Do(func() { close(p.asked) })
 	return b, err
 }
 
@@ -75,8 +81,12 @@ func (f *Fallback) Start() error {
 // Read implements engine.Source.
 func (f *Fallback) Read(ctx context.Context, cursor string, limit int) (evidence.Batch, error) {
 	if f.preferred != nil {
-		if !f.preferred.asked.Load() {
-			return evidence.Batch{}, &evidence.Unavailable{State: evidence.StateOff, Detail: "waits to see whether " + f.preferred.Name() + " can be read"}
+		// Sources are read side by side: what is missing is known in a moment, and
+		// every moment without either is a gap.
+		select {
+		case <-f.preferred.asked:
+		case <-ctx.Done():
+			return evidence.Batch{}, ctx.Err()
 		}
 		if f.preferred.usable.Load() {
 			f.stop()

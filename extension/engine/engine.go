@@ -159,12 +159,11 @@ func (e *Engine) Learned() bool { return e.opts.Now().Sub(e.since) >= learnAfter
 func (e *Engine) Run(ctx context.Context) error {
 	tick := time.NewTicker(e.opts.Interval)
 	defer tick.Stop()
-	last := time.Time{}
 	for {
 		if err := e.Collect(ctx); err != nil && ctx.Err() == nil {
 			e.opts.Logger.Error("collect cycle failed", "error", err)
 		}
-		last = e.opts.Now()
+		last := e.opts.Now()
 		select {
 		case <-ctx.Done():
 			return nil

@@ -451,9 +451,8 @@ func TestServePanic(t *testing.T) {
 	fake := fakecore.Start(t)
 	s := serve(t, fake, func(o *lifecycle.Options) {
 		o.Tables = []*tables.Table{pets(func(context.Context, table.QueryContext) ([]map[string]string, error) {
-			var m map[string]string
-			m["x"] = "y"
-			return nil, nil
+			rows := []map[string]string{}
+			return rows[len(rows)+1:], nil // out of range
 		})}
 	})
 	p, err := fake.Dial(s.registered())

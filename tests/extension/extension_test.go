@@ -106,7 +106,7 @@ func auditing(t *testing.T) *fakecore.Core {
 func generate(t *testing.T, core *fakecore.Core, table string, constraints ...fakecore.Constraint) []map[string]string {
 	t.Helper()
 	ext := core.WaitRegistered(t, "rollcall")
-	p, err := core.Dial(int64(ext.UUID))
+	p, err := core.Dial(ext.UUID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +220,7 @@ func TestKilledWhileCollecting(t *testing.T) {
 		r.kill(t)
 		core.DropConnections()
 		for _, e := range core.Registered() {
-			core.Forget(int64(e.UUID))
+			core.Forget(e.UUID)
 		}
 	}
 	start(t, core, state, "--config", cfg)

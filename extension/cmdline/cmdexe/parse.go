@@ -69,7 +69,7 @@ type parser struct {
 func parse(src string, b *dialect.Budget) (node, error) {
 	p := &parser{src: src, b: b}
 	root := p.sequence(false)
-	for p.flat && p.pos < len(p.src) && p.err != errBudget {
+	for p.flat && p.pos < len(p.src) && !errors.Is(p.err, errBudget) {
 		n := len(p.src) - p.pos
 		p.skipSeparators(true)
 		if cmd, ok := p.simple(p.pos, false, true); ok {
@@ -86,11 +86,11 @@ func (p *parser) fail(err error) {
 	if p.err == nil {
 		p.err = err
 	}
-	if err == errBudget {
+	if errors.Is(err, errBudget) {
 		p.err = err
 		p.pos = len(p.src)
 	}
-	if err == errDepth {
+	if errors.Is(err, errDepth) {
 		p.flat = true
 	}
 }

@@ -384,7 +384,7 @@ func (e *evaluator) printfRound(b *strings.Builder, format string, args *[]strin
 			if k >= len(format) || width > 1024 {
 				return used, false
 			}
-			s := ""
+			var s string
 			switch format[k] {
 			case '%':
 				s = "%"

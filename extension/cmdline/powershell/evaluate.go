@@ -157,15 +157,14 @@ func (p *parser) span(a, b value, bs bits) value {
 		return value{}
 	}
 	v := value{kind: kindArray, list: make([]value, 0, n+1), bits: bs}
-	for step := int64(1); ; x += step {
+	step := int64(1)
+	if y < x {
+		step = -1
+	}
+	for ; ; x += step {
 		v.list = append(v.list, value{kind: kindNumber, n: x})
 		if x == y {
 			return v
-		}
-		if y < x {
-			step = -1
-		} else {
-			step = 1
 		}
 	}
 }

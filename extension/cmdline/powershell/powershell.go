@@ -90,10 +90,10 @@ func (p *parser) fail(err error) {
 	if p.err == nil {
 		p.err, p.errPos = err, min(p.pos, len(p.s))
 	}
-	switch err {
-	case errDepth:
+	switch {
+	case errors.Is(err, errDepth):
 		p.flat = true
-	case errBudget:
+	case errors.Is(err, errBudget):
 		p.pos = len(p.s)
 	}
 }

@@ -810,7 +810,7 @@ func (s *scanner) interpolate(body string) value {
 		b.WriteByte(c)
 		i++
 	}
-	escaped := false
+	var escaped bool
 	out.s, escaped = s.unescape(b.String())
 	if escaped {
 		out.marks = dialect.AddMark(out.marks, dialect.Escape)

@@ -192,7 +192,7 @@ func newGlob(t text, cased bool) *glob {
 	if len(t) > 0 {
 		g.openStart, g.openEnd = t[0] == star, t[len(t)-1] == star
 	}
-	run, best := "", ""
+	var run, best string
 	for start, i := 0, 0; i <= len(t); i++ {
 		if i < len(t) && 0 <= t[i] && t[i] < utf8.RuneSelf {
 			continue

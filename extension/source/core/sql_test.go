@@ -44,7 +44,7 @@ func TestRender(t *testing.T) {
 func FuzzLiteral(f *testing.F) {
 	f.Add("it's", int64(5), 0.5)
 	f.Add("';--", int64(-1), 1e300)
-	f.Add("?", int64(math.MinInt64), -0.0)
+	f.Add("?", int64(math.MinInt64), math.Copysign(0, -1))
 	fake := fakecore.Start(f)
 	c := newClient(f, fake, core.ClientOptions{})
 	f.Fuzz(func(t *testing.T, text string, n int64, x float64) {

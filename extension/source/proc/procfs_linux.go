@@ -103,9 +103,6 @@ type facts struct {
 	native bool
 }
 
-// kernel reports whether the process is a thread of the kernel.
-func (f *facts) kernel() bool { return f.flags&kernelThread != 0 }
-
 // openProcess opens the directory of a process. What is read through it belongs
 // to that process even if its number is taken by another one later.
 func (h *host) openProcess(pid int) (int, error) {

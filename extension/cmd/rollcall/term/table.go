@@ -120,7 +120,9 @@ func (t *tableWriter) start() error {
 		for i, c := range t.cols {
 			head[i] = wrap(c, t.widths[i], maxCellLines)
 		}
-		t.lines(head, func(_ int, s string) string { return t.opts.Bold(s) })
+		if err := t.lines(head, func(_ int, s string) string { return t.opts.Bold(s) }); err != nil {
+			return err
+		}
 		t.rule(t.box.mid)
 	}
 	rows := t.rows
@@ -215,7 +217,7 @@ func (t *tableWriter) lines(cells [][]string, style func(col int, s string) stri
 				text = c[l]
 			}
 			pad := max(0, t.widths[i]-Width(text))
-			_, err = t.w.WriteString(t.box.vertical + " " + style(i, text) + strings.Repeat(" ", pad+1))
+			_, _ = t.w.WriteString(t.box.vertical + " " + style(i, text) + strings.Repeat(" ", pad+1))
 		}
 		_, err = t.w.WriteString(t.box.vertical + "\n")
 	}

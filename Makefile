@@ -1,0 +1,70 @@
+# make run   builds Rollcall and does its main job on this host for a few seconds
+# make test  runs every test that this machine can run
+GO        ?= go
+VERSION   ?= 0.1.0-dev
+LDFLAGS   := -s -w -X github.com/osquery-rollcall/rollcall/extension/version.Number=$(VERSION)
+BUILD     := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
+PLATFORMS := linux/amd64 linux/arm64 windows/amd64 windows/arm64 darwin/amd64 darwin/arm64
+TOOLS     := $(CURDIR)/build/tools
+LINT      := $(TOOLS)/golangci-lint
+LINT_VERSION := v2.12.2
+FUZZTIME  ?= 30s
+
+.PHONY: all build run test race lint cross fuzz bench corpora packs clean
+
+all: build
+
+build:
+	@mkdir -p build
+	$(BUILD) -o build/rollcall.ext ./extension
+	$(BUILD) -o build/rollcall ./extension/cmd/rollcall
+
+# Collects for a few seconds and lists services meanwhile, so that there is a row
+# to see: in osqueryi where it is installed, else in the embedded shell.
+run: build
+	@sh tests/live/run.sh
+
+test:
+	$(GO) vet ./...
+	$(GO) test ./...
+
+race:
+	$(GO) test -race -short ./...
+
+lint: $(LINT)
+	@test -z "$$(gofmt -l extension tables packs tests)" || { gofmt -l extension tables packs tests; echo 'not gofmt-ed'; exit 1; }
+	$(LINT) run ./...
+
+$(LINT):
+	@mkdir -p $(TOOLS)
+	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+
+cross:
+	@set -e; for p in $(PLATFORMS); do \
+	  os=$${p%/*}; arch=$${p#*/}; ext=; [ $$os = windows ] && ext=.exe; dir=build/$$os-$$arch; mkdir -p $$dir; \
+	  echo "build $$p"; \
+	  GOOS=$$os GOARCH=$$arch $(BUILD) -o $$dir/rollcall.ext$$ext ./extension; \
+	  GOOS=$$os GOARCH=$$arch $(BUILD) -o $$dir/rollcall$$ext ./extension/cmd/rollcall; \
+	  GOOS=$$os GOARCH=$$arch CGO_ENABLED=0 $(GO) vet ./...; \
+	done
+
+# Fuzzes every target for FUZZTIME, one after the other.
+fuzz:
+	@set -e; for f in $$(grep -rlE '^func Fuzz' --include='*_test.go' .); do \
+	  for t in $$(grep -oE '^func Fuzz[A-Za-z0-9_]+' $$f | sed 's/^func //'); do \
+	    echo "fuzz $$t in $$(dirname $$f)"; $(GO) test -run '^$$' -fuzz "^$$t\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$f); \
+	  done; done
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# Measures the engine on recorded third-party data: CORPORA names its folder.
+corpora:
+	@test -n "$(CORPORA)" || { echo 'make corpora CORPORA=DIR: name the folder with t1007_positives.jsonl and the others'; exit 2; }
+	CORPORA='$(CORPORA)' $(GO) test -count=1 -v ./tests/corpora
+
+packs:
+	$(GO) run ./extension/cmd/rollcall packs --format osquery --out packs/osquery
+
+clean:
+	rm -rf build
