@@ -175,8 +175,12 @@ type details struct {
 
 func newRule(sr *sigma.Rule, origin string) (*Rule, error) {
 	r := &Rule{Rule: sr, Origin: origin}
-	if c := sr.LogSource.Category; c != "" && c != "process_creation" {
-		return nil, fmt.Errorf("logsource category %q: only process_creation is read", c)
+	if c := sr.LogSource.Category; c != "process_creation" {
+		what := fmt.Sprintf("category %q", c)
+		if c == "" && sr.LogSource.Service != "" {
+			what = fmt.Sprintf("service %q", sr.LogSource.Service)
+		}
+		return nil, fmt.Errorf("logsource %s: only the category process_creation is read", what)
 	}
 	if node, ok := sr.Custom["rollcall"]; ok {
 		var d details
