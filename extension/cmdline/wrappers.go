@@ -131,7 +131,6 @@ func (p *parser) unwrapCmd(c dialect.Simple, s scope, depth int) bool {
 		}
 		end := strings.IndexAny(rest[1:], " \t/,;=")
 		if end < 0 {
-			rest = ""
 			break
 		}
 		rest = rest[1+end:]
@@ -586,7 +585,7 @@ func isScriptLanguage(tool string) bool {
 
 // oneLiner finds the program text in an interpreter's arguments.
 func oneLiner(tool string, args []string, stdin string) (lang, text string, ok bool) {
-	flags := ""
+	var flags string
 	switch {
 	case strings.HasPrefix(tool, "python") || strings.HasPrefix(tool, "pypy"):
 		lang, flags = "python", "c"

@@ -94,83 +94,9 @@ type Ancestor struct {
 	CmdLine string
 }
 
-// Service is one service as it is defined on a host now: the fact behind
-// service_inventory, and what installs are the difference of.
-type Service struct {
-	Platform Platform
-	// Kind is windows_service, driver, systemd, sysv, openrc, runit or launchd.
-	Kind        string
-	Name        string // as the service manager names it ("ssh.service")
-	DisplayName string
-	// Owner is the user whose manager runs it; empty for the system's.
-	Owner string
-
-	// Command is what it runs, as written; several are joined with "; ".
-	Command   string
-	Path      string // the program alone, resolved
-	Args      string
-	StartType string // when it starts: enabled, static, masked, auto, demand, ...
-	Account   string // user it runs as
-	UnitPath  string // the file that defines it
-	// Overrides are files that change the definition (drop-ins).
-	Overrides []string
-
-	Enabled   Tristate
-	Transient bool // made at run time, gone with the next boot
-	// Triggered says what starts it besides enablement ("timer", "socket", "path").
-	Triggered string
-
-	State string // running, stopped; empty when unknown
-	PID   int64
-
-	OnDisk           Tristate // the program exists
-	WritableByOthers Tristate // somebody but root can change the program or a definition
-	Package          string   // that owns the definition
-	PackageVerified  Tristate // and the file is as the package brought it
-	SHA256           string
-
-	Modified int64 // mtime of the definition, seconds since 1970 UTC
-	Changed  int64 // its ctime: when it last changed on this host, whatever its mtime says
-	Born     int64 // its birth, when the file system keeps it
-	// Fingerprint changes with anything that matters of the definition.
-	Fingerprint string
-}
-
-// Install is one service that was installed, changed or enabled: the fact
-// behind every row of service_install_events.
-type Install struct {
-	Time     int64 // seconds since 1970 UTC
-	Platform Platform
-	Host     string
-
-	Action      string // created, modified, enabled, disabled, removed
-	Kind        string // windows_service, driver, systemd, sysv, openrc, launchd
-	Name        string
-	DisplayName string
-	ImagePath   string // the command it runs, as written
-	StartType   string
-	ServiceType string // as the event has it: words or a number
-	Account     string
-	UnitPath    string
-	// TimeBasis says what Time was taken from: event, change, birth, first_seen.
-	TimeBasis string
-	// Changes says what changed, old to new, in words.
-	Changes []string
-	// Service is the definition after the change, when it was read.
-	Service *Service
-
-	InstallerUser    string
-	InstallerPID     int64
-	InstallerCmdLine string
-
-	Source string
-	EID    string
-}
-
 // Batch is what one read of a source brought.
 type Batch struct {
 	Processes []Process
-	Installs  []Install
 	// Cursor is where the next read goes on; its form is the source's own. It is
 	// stored in one transaction with what came with it.
 	Cursor string
