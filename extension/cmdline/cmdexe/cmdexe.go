@@ -571,26 +571,8 @@ func (m *machine) call(rest string, marks []dialect.Mark, raw string) (line stri
 			return "", nil, false
 		}
 	}
-	if neverBatch(rest[:nameEnd(rest)]) {
-		marks = dialect.AddMark(marks, dialect.Padding)
-	}
+	// One call in front of a program is needless but common in scripts.
 	return rest, marks, true
-}
-
-// neverBatch reports whether a program is no batch file, so that call is
-// pointless in front of it.
-func neverBatch(word string) bool {
-	if len(word) > 4 {
-		switch ext := word[len(word)-4:]; {
-		case equalFoldASCII(ext, ".exe"), equalFoldASCII(ext, ".com"):
-			return true
-		}
-	}
-	switch winargv.Base(word) {
-	case "sc", "net", "net1", "tasklist", "wmic", "reg", "powershell", "cmd", "driverquery", "schtasks", "whoami", "systeminfo", "netsh":
-		return true
-	}
-	return false
 }
 
 // startTail is the command that start runs: without title and switches.

@@ -116,7 +116,7 @@ sc query
 	{`sc query state= all`, []string{`sc query state= all`}},
 	{`,(sc query)`, []string{`sc query #padding`}},
 	// Builtins that run others.
-	{`call sc query`, []string{`sc query #padding`}},
+	{`call sc query`, []string{`sc query`}},
 	{`call npm run x`, []string{`npm run x`}},
 	{`call call npm`, []string{`npm #padding`}},
 	{`call :label x & sc query`, []string{`sc query`}},

@@ -50,7 +50,7 @@ const (
 	Reversed     Mark = "reversed"      // rev, [array]::Reverse, 'ecivres'[-1..-9]
 	DelayedVar   Mark = "delayed_var"   // cmd.exe /v:on and !x!
 	InvokeString Mark = "invoke_string" // iex, eval, . or & of a computed string
-	Padding      Mark = "padding"       // ",;=" in place of blanks, empty parentheses, pointless call
+	Padding      Mark = "padding"       // ",;=" in place of blanks, empty parentheses, call call
 	Homoglyph    Mark = "homoglyph"     // Unicode look-alikes folded to ASCII
 )
 
