@@ -29,8 +29,9 @@ test:
 	$(GO) test $$($(GO) list ./... | grep -v /rollcall/tests/)
 	$(GO) test -p 1 ./tests/...
 
+# tests/ drives programs that are built without the race detector.
 race:
-	$(GO) test -race -short ./...
+	$(GO) test -race -short $$($(GO) list ./... | grep -v /rollcall/tests/)
 
 lint: $(LINT)
 	@test -z "$$(gofmt -l extension tables packs tests)" || { gofmt -l extension tables packs tests; echo 'not gofmt-ed'; exit 1; }

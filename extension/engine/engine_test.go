@@ -113,7 +113,10 @@ func TestTwoSightingsAreOneRow(t *testing.T) {
 func TestABadSourceHurtsNoOther(t *testing.T) {
 	s, now := open(t), time.Unix(1_800_000_000, 0)
 	e := newEngine(t, s, &now,
-		&fake{"panics", func(string) (evidence.Batch, error) { var none []int; return evidence.Batch{Read: int64(none[len(none)])}, nil }},
+		&fake{"panics", func(string) (evidence.Batch, error) {
+			var none []int
+			return evidence.Batch{Read: int64(none[len(none)])}, nil
+		}},
 		&fake{"fails", func(string) (evidence.Batch, error) { return evidence.Batch{}, errors.New("broken pipe") }},
 		&fake{"off", func(string) (evidence.Batch, error) {
 			return evidence.Batch{}, &evidence.Unavailable{State: evidence.StateOff, Detail: "not on", Remedy: "turn it on"}
