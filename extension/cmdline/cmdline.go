@@ -116,11 +116,16 @@ type scope struct {
 	delayed  bool // cmd /v:on
 	output   string
 	to, from []string
+	depth    int // wrappers and interpreters around it
+	// joined says that quoting is lost: a source put blanks between the words.
+	// Simple.Line then holds the text as it came.
+	joined bool
 }
 
 // inside returns the scope of what wrapper runs.
 func (s scope) inside(wrapper string) scope {
 	s.wrappers = append(s.wrappers[:len(s.wrappers):len(s.wrappers)], wrapper)
+	s.depth++
 	return s
 }
 
@@ -138,6 +143,8 @@ type parser struct {
 	win    bool
 	budget dialect.Budget
 	res    Result
+	// files are the scripts that the command line itself writes, by [fileKey].
+	files map[string]string
 }
 
 // Parse returns the simple commands that in runs. It never fails: see
@@ -195,16 +202,18 @@ func (p *parser) topWindows() {
 	}
 	first := winargv.Base(argv[0])
 	image := winargv.Base(p.in.Path)
-	typed := p.in.Path == "" && !isInterpreter(first)
+	// A prompt takes no line breaks inside of quotes: those are arguments.
+	before, _, broken := strings.Cut(text, "\n")
+	typed := p.in.Path == "" && !isInterpreter(first) && !(broken && strings.Count(before, `"`)%2 == 1)
 	switch {
 	case typed && looksLikePowerShell(argv[0]):
-		p.text(text, scope{lang: langPowerShell, cwd: p.in.CWD}, 0)
+		p.text(text, scope{lang: langPowerShell, cwd: p.in.CWD})
 	case typed, image == "cmd" && first != "cmd" && resolveTool(first) != "cmd":
-		p.text(text, scope{lang: langCmd, cwd: p.in.CWD}, 0)
+		p.text(text, scope{lang: langCmd, cwd: p.in.CWD})
 	case isPowerShell(image) && !isPowerShell(first) && p.original() != first && !strings.Contains(first, image):
-		p.text(text, scope{lang: langPowerShell, cwd: p.in.CWD}, 0)
+		p.text(text, scope{lang: langPowerShell, cwd: p.in.CWD})
 	default:
-		p.run(dialect.Simple{Argv: argv, Line: text, Raw: text, Next: -1}, scope{lang: langWords, cwd: p.in.CWD}, 0)
+		p.run(dialect.Simple{Argv: argv, Line: text, Raw: text, Next: -1}, scope{lang: langWords, cwd: p.in.CWD})
 	}
 }
 
@@ -219,37 +228,46 @@ func (p *parser) topPOSIX() {
 		return
 	}
 	first, image := unixBase(words[0]), unixBase(p.in.Path)
+	if p.in.Path != "" && !p.in.ArgsJoined {
+		if exact, ok := posix.Quoted(text); ok {
+			s.lang = langWords
+			p.run(dialect.Simple{Argv: exact, Raw: text, Next: -1}, s)
+			return
+		}
+	}
 	process := p.in.ArgsJoined || (p.in.Path != "" && (image == first || !isShell(image) && !multiCall(image)))
 	if !process {
 		n := len(p.res.Commands)
 		cmds, err := posix.Parse(text, posix.Options{}, &p.budget)
 		if err == nil {
-			p.all(cmds, s, 0)
+			p.all(cmds, s)
 			return
 		}
 		// Not a sentence of the shell: perhaps words that were joined.
 		p.res.Commands = p.res.Commands[:n]
-		if !isShell(first) && !unixWrappers[first].known() {
+		if !isShell(first) && !isWrapper(first) {
 			p.issue("not understood as shell text: " + err.Error())
-			p.all(cmds, s, 0)
+			p.all(cmds, s)
 			if len(p.res.Commands) > n {
 				return
 			}
 		}
 	}
-	p.run(dialect.Simple{Argv: words, Raw: text, Next: -1}, scope{lang: langWords, cwd: p.in.CWD}, 0)
+	s.lang, s.joined = langWords, true
+	p.run(dialect.Simple{Argv: words, Line: text, Raw: text, Next: -1}, s)
 }
 
 // text parses a nested text in the scope's language and runs what is in it.
-func (p *parser) text(text string, s scope, depth int) {
-	if depth > MaxDepth {
+func (p *parser) text(text string, s scope) {
+	if s.depth > MaxDepth {
 		p.issue("nested more than 16 deep")
-		p.emitRaw(text, s, depth)
+		p.emitRaw(text, s)
 		return
 	}
 	if strings.TrimSpace(text) == "" {
 		return
 	}
+	s.joined = false
 	var cmds []dialect.Simple
 	var err error
 	switch s.lang {
@@ -265,29 +283,36 @@ func (p *parser) text(text string, s scope, depth int) {
 		p.issue("not understood: " + err.Error())
 	}
 	if len(cmds) == 0 && err != nil {
-		p.emitRaw(text, s, depth)
+		p.emitRaw(text, s)
 		return
 	}
-	p.all(cmds, s, depth)
+	p.all(cmds, s)
 }
 
 // all runs the commands of one text, each knowing its pipeline and directory.
-func (p *parser) all(cmds []dialect.Simple, s scope, depth int) {
+func (p *parser) all(cmds []dialect.Simple, s scope) {
 	names := make([]string, len(cmds))
 	prev := make([]int, len(cmds))
 	for i := range prev {
 		prev[i] = -1
 	}
 	for i := range cmds {
-		names[i] = briefly(cmds[i].Argv)
+		names[i] = briefly(cmds[i].Argv, s.lang)
 		if n := cmds[i].Next; n > i && n < len(cmds) && prev[n] < 0 {
 			prev[n] = i
 		}
 	}
-	remotes := p.remoteBlocks(cmds)
+	var remotes []remoteBlock
 	for i := range cmds {
+		if len(p.res.Commands) >= MaxCommands {
+			p.issue("more than 2048 commands")
+			return
+		}
 		in := s
-		in.to, in.from = s.to, s.from
+		if prev[i] >= 0 && cmds[i].Stdin != "" {
+			// What a text was hidden by on its way in hides what it runs.
+			in = in.marked(cmds[prev[i]].Marks...)
+		}
 		hops := 0
 		for n := cmds[i].Next; n > 0 && n < len(cmds) && hops < 8; n = cmds[n].Next {
 			in.to = append(in.to[:len(in.to):len(in.to)], names[n])
@@ -299,13 +324,16 @@ func (p *parser) all(cmds []dialect.Simple, s scope, depth int) {
 		for n, hops := prev[i], 0; n >= 0 && hops < 8; n, hops = prev[n], hops+1 {
 			in.from = append(in.from[:len(in.from):len(in.from)], names[n])
 		}
-		for _, r := range remotes {
-			if r.from < i && strings.Contains(r.raw, cmds[i].Raw) && cmds[i].Raw != "" {
-				in.remote = r.host
+		for k := range remotes {
+			if remotes[k].has(cmds[i].Raw) {
+				in.remote = remotes[k].host
 			}
 		}
-		p.run(cmds[i], in, depth)
-		if dir, ok := changesDirectory(cmds[i].Argv); ok {
+		if b, ok := remoteBlockOf(cmds[i]); ok && s.lang == langPowerShell && len(remotes) < maxRemotes {
+			remotes = append(remotes, b)
+		}
+		p.run(cmds[i], in)
+		if dir, ok := changesDirectory(cmds[i].Argv); ok && len(s.cwd)+len(dir) < maxPath {
 			s.cwd = joinPath(s.cwd, dir)
 		}
 	}
@@ -313,44 +341,56 @@ func (p *parser) all(cmds []dialect.Simple, s scope, depth int) {
 
 // run looks at one simple command: a wrapper hands on to what it runs, anything
 // else is a command of the result.
-func (p *parser) run(c dialect.Simple, s scope, depth int) {
+func (p *parser) run(c dialect.Simple, s scope) {
 	if len(c.Argv) == 0 || len(p.res.Commands) >= MaxCommands {
-		if len(c.Argv) > 0 {
-			p.issue("more than 2048 commands")
-		}
 		return
 	}
 	if !p.budget.Spend(1+len(c.Argv), 0) {
 		p.issue("too much to expand")
-		p.emitRaw(c.Raw, s, depth)
+		p.emitRaw(c.Raw, s)
 		return
 	}
-	if depth > MaxDepth {
+	if s.depth > MaxDepth {
 		p.issue("nested more than 16 deep")
-		p.emitRaw(c.Raw, s, depth)
+		p.emitRaw(c.Raw, s)
 		return
 	}
 	s = s.marked(c.Marks...)
+	if c.Line != "" && !s.joined && s.lang == langWords && winargv.OddQuotes(c.Line) && !isInterpreter(winargv.Base(c.Argv[0])) {
+		s = s.marked(dialect.QuoteSplit)
+	}
 	if f := outputFile(c); f != "" {
 		s.output = f
 	}
-	tool, renamed := p.tool(c.Argv[0], s, depth)
-	if p.unwrap(tool, c, s, depth) {
+	if text, ok := p.written(c.Argv[0]); ok {
+		lang := langPOSIX
+		if p.win {
+			lang = langCmd
+		}
+		p.shell(text, lang, s.inside(fileKey(c.Argv[0])))
 		return
 	}
-	p.emit(tool, renamed, c, s, depth)
+	p.remember(c, s.output)
+	if argv, ok := initScript(c.Argv); ok && !p.win {
+		c.Argv = argv
+	}
+	tool, renamed := p.tool(c.Argv[0], s)
+	if p.unwrap(tool, c, s) {
+		return
+	}
+	p.emit(tool, renamed, c, s)
 }
 
 // tool is the usual name of the program word, and whether the image is a copy
 // under another name. Only the outermost command has an image of its own.
-func (p *parser) tool(word string, s scope, depth int) (string, bool) {
+func (p *parser) tool(word string, s scope) (string, bool) {
 	var base string
 	if p.win || s.lang == langCmd || s.lang == langPowerShell {
 		base = winargv.Base(word)
 	} else {
 		base = unixBase(word)
 	}
-	if depth == 0 && s.lang == langWords {
+	if s.depth == 0 && s.lang == langWords {
 		if orig := p.original(); orig != "" {
 			image := winargv.Base(p.in.Path)
 			if image == "" {
@@ -394,31 +434,82 @@ func (p *parser) original() string {
 		return "schtasks"
 	case "pwsh.dll":
 		return "powershell"
+	case "psexec.c":
+		return "psexec"
 	}
 	return resolveTool(base)
 }
 
 // emitRaw keeps text that was not understood, so that nothing is lost.
-func (p *parser) emitRaw(text string, s scope, depth int) {
+func (p *parser) emitRaw(text string, s scope) {
 	if len(p.res.Commands) >= MaxCommands {
 		return
 	}
 	p.res.Commands = append(p.res.Commands, Command{
 		Raw: clip(text, 4096), Wrappers: s.wrappers, AsUser: s.user, RemoteHost: s.remote,
-		Obfuscation: s.marks, HiddenWindow: s.hidden, Depth: depth,
+		Obfuscation: s.marks, HiddenWindow: s.hidden, Depth: s.depth,
 	})
 }
 
-func (p *parser) emit(tool string, renamed bool, c dialect.Simple, s scope, depth int) {
+func (p *parser) emit(tool string, renamed bool, c dialect.Simple, s scope) {
 	cmd := Command{
 		Tool: tool, Arguments: c.Argv[1:], Wrappers: s.wrappers, AsUser: s.user,
 		RemoteHost: s.remote, PipedTo: s.to, PipedFrom: s.from, OutputFile: s.output,
 		Members: c.Members, Obfuscation: s.marks, HiddenWindow: s.hidden, Renamed: renamed,
-		Raw: c.Raw, Depth: depth,
+		Raw: c.Raw, Depth: s.depth,
 	}
 	p.understand(&cmd, c, s)
 	cmd.Canonical = canonical(cmd.Tool, cmd.Arguments)
 	p.res.Commands = append(p.res.Commands, cmd)
+}
+
+// The bounds of what is remembered of written scripts.
+const (
+	maxFiles    = 16
+	maxFileSize = 16 << 10
+)
+
+// remember keeps the text that a command writes into file, in case the same
+// command line runs it: echo sc query > x.bat & x.bat.
+func (p *parser) remember(c dialect.Simple, file string) {
+	text := ""
+	switch name := c.Argv[0]; {
+	case file == "":
+		return
+	case strings.EqualFold(name, "echo") && c.Line != "":
+		text = winargv.Tail(c.Line, 1)
+	case strings.EqualFold(name, "echo"), name == "printf" && len(c.Argv) == 2:
+		text = strings.Join(c.Argv[1:], " ")
+	case name == "cat" && len(c.Argv) == 1:
+		text = c.Stdin
+	}
+	file = fileKey(file)
+	if text == "" || file == "" || len(p.files[file])+len(text) > maxFileSize || len(p.files) >= maxFiles {
+		return
+	}
+	if p.files == nil {
+		p.files = map[string]string{}
+	}
+	for _, r := range c.Redirects {
+		if strings.HasSuffix(r.Op, ">>") {
+			text = p.files[file] + "\n" + text
+		}
+	}
+	p.files[file] = text
+}
+
+// written returns the text that the command line itself wrote into a file.
+func (p *parser) written(file string) (string, bool) {
+	if len(p.files) == 0 {
+		return "", false
+	}
+	text, ok := p.files[fileKey(file)]
+	return text, ok
+}
+
+// fileKey is the name by which a written file is known again: its last part.
+func fileKey(path string) string {
+	return strings.ToLower(strings.Trim(path[strings.LastIndexAny(path, `/\`)+1:], `"' `))
 }
 
 // outputFile is the file a command's output goes to, empty for none and for the
@@ -469,41 +560,48 @@ func nullDevice(t string) bool {
 	return strings.HasPrefix(t, "&")
 }
 
-// remoteBlock is a block of text that runs on another machine.
+// maxRemotes bounds the blocks of one text that are known to run elsewhere,
+// maxPath the directory that changes of directory lead to.
+const (
+	maxRemotes = 16
+	maxPath    = 4 << 10
+)
+
+// remoteBlock is a block of PowerShell that runs on another machine. What is
+// inside of it follows in the list of commands, and inherits the host.
 type remoteBlock struct {
-	from int
 	host string
-	raw  string
+	rest string // the text that commands are still expected from
 }
 
-// remoteBlocks finds the PowerShell commands whose script block runs elsewhere:
-// what is inside is in the list too, and inherits the host.
-func (p *parser) remoteBlocks(cmds []dialect.Simple) []remoteBlock {
-	var out []remoteBlock
-	for i, c := range cmds {
-		if len(c.Argv) == 0 {
-			continue
-		}
-		switch strings.ToLower(c.Argv[0]) {
-		case "invoke-command", "icm", "new-pssession", "enter-pssession":
-			if h := remoteName(namedArg(c.Argv[1:], "computername", "cn", "hostname")); h != "" {
-				out = append(out, remoteBlock{from: i, host: h, raw: c.Raw})
-			}
-		}
+func remoteBlockOf(c dialect.Simple) (remoteBlock, bool) {
+	if len(c.Argv) < 2 || !strings.EqualFold(c.Argv[0], "invoke-command") && !strings.EqualFold(c.Argv[0], "icm") {
+		return remoteBlock{}, false
 	}
-	return out
+	host := remoteName(namedArg(c.Argv[1:], "computername", "cn", "hostname"))
+	return remoteBlock{host: host, rest: c.Raw}, host != ""
+}
+
+// has reports whether the next command, written as raw, is one of the block's.
+func (b *remoteBlock) has(raw string) bool {
+	i := strings.Index(b.rest, raw)
+	if i < 0 || raw == "" {
+		return false
+	}
+	b.rest = b.rest[i+1:]
+	return true
 }
 
 // briefly is a command's program and first words, for the pipeline fields.
-func briefly(argv []string) string {
+func briefly(argv []string, lang language) string {
 	if len(argv) == 0 {
 		return ""
 	}
-	name := winargv.Base(argv[0])
-	if strings.HasPrefix(argv[0], "/") {
-		name = unixBase(argv[0])
+	name := unixBase(argv[0])
+	if lang != langPOSIX {
+		name = winargv.Base(argv[0])
 	}
-	if full, ok := powershellAliases[name]; ok && name != "sc" && name != "ls" && name != "cat" && name != "sort" {
+	if full, ok := powershellAliases[name]; ok && lang == langPowerShell {
 		name = full
 	}
 	n := len(argv)
@@ -513,16 +611,26 @@ func briefly(argv []string) string {
 	return clip(canonical(name, argv[1:n]), 200)
 }
 
+// maxCanonical bounds, in bytes, where the canonical text stops taking words, and
+// each word of it.
+const maxCanonical = 4 << 10
+
 // canonical writes a command with one blank between words and quotes only where
 // a word needs them.
 func canonical(tool string, args []string) string {
 	var b strings.Builder
+	size := len(tool)
+	for _, a := range args {
+		size += len(a) + 3
+	}
+	b.Grow(min(size, 2*maxCanonical))
 	b.WriteString(tool)
 	for _, a := range args {
-		if b.Len() > 4096 {
+		if b.Len() > maxCanonical {
 			b.WriteString(" ...")
 			break
 		}
+		a = clip(a, maxCanonical)
 		b.WriteByte(' ')
 		if a == "" || strings.ContainsAny(a, " \t\n\"'|&;<>()") {
 			b.WriteByte('\'')

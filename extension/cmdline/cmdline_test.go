@@ -1,16 +1,20 @@
 package cmdline_test
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
-	"time"
-	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/osquery-rollcall/rollcall/extension/cmdline"
+	"github.com/osquery-rollcall/rollcall/extension/cmdline/dialect"
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 )
 
-func one(t *testing.T, in cmdline.Input) cmdline.Command {
+// last is the command a command line comes down to.
+func last(t *testing.T, in cmdline.Input) cmdline.Command {
 	t.Helper()
 	res := cmdline.Parse(in)
 	if len(res.Commands) == 0 {
@@ -19,87 +23,222 @@ func one(t *testing.T, in cmdline.Input) cmdline.Command {
 	return res.Commands[len(res.Commands)-1]
 }
 
+func windows(text string) cmdline.Input {
+	return cmdline.Input{Text: text, Platform: evidence.Windows}
+}
+
+func linux(text string) cmdline.Input {
+	return cmdline.Input{Text: text, Platform: evidence.Linux}
+}
+
+// audited is what Linux' audit makes of words: joined by blanks.
+func audited(path string, words ...string) cmdline.Input {
+	return cmdline.Input{Text: strings.Join(words, " "), Path: path, ArgsJoined: true, Platform: evidence.Linux}
+}
+
 func TestFacts(t *testing.T) {
 	for _, c := range []struct {
-		in                                  cmdline.Input
-		tool, verb, target, remote, wrapped string
-		user                                string
+		in                           cmdline.Input
+		canonical, verb, target      string
+		remote, wrappers, user, from string
 	}{
-		{in: cmdline.Input{Text: `sc \\dc01 query Spooler`, Platform: evidence.Windows}, tool: "sc", verb: "query", target: "Spooler", remote: "dc01"},
-		{in: cmdline.Input{Text: `wmic /node:"srv01" service get name`, Platform: evidence.Windows}, tool: "wmic", verb: "get", remote: "srv01"},
-		{in: cmdline.Input{Text: `wmic /node:"127.0.0.1" service get name`, Platform: evidence.Windows}, tool: "wmic", verb: "get"},
-		{in: cmdline.Input{Text: `a.exe query`, Path: `C:\Users\Public\a.exe`, OriginalFileName: "sc.exe", Platform: evidence.Windows}, tool: "sc", verb: "query"},
-		{in: cmdline.Input{Text: `net1  start`, Path: `C:\Windows\System32\net1.exe`, OriginalFileName: "net1.exe", Platform: evidence.Windows}, tool: "net", verb: "start"},
-		{in: cmdline.Input{Text: `psexec \\a -u x\y -p z cmd /c sc query`, Platform: evidence.Windows}, tool: "sc", verb: "query", remote: "a", wrapped: "psexec cmd", user: `x\y`},
-		{in: cmdline.Input{Text: "sudo -u web sh -c 'systemctl -H root@db1 list-units'", Platform: evidence.Linux}, tool: "systemctl", verb: "list-units", remote: "db1", wrapped: "sudo sh", user: "root"},
-		{in: cmdline.Input{Text: "bash -c systemctl list-units --all", Path: "/usr/bin/bash", ArgsJoined: true, Platform: evidence.Linux}, tool: "systemctl", verb: "list-units", wrapped: "bash"},
-		{in: cmdline.Input{Text: "/bin/sh /usr/sbin/service ssh status", Path: "/usr/bin/dash", ArgsJoined: true, Platform: evidence.Linux}, tool: "service", verb: "status", target: "ssh", wrapped: "sh"},
-		{in: cmdline.Input{Text: "ssh -p 22 al@web9 systemctl status nginx", Platform: evidence.Linux}, tool: "systemctl", verb: "status", target: "nginx", remote: "web9", wrapped: "ssh", user: "al"},
-		{in: cmdline.Input{Text: "systemctl", Path: "/usr/bin/systemctl"}, tool: "systemctl", verb: "list-units"},
-		{in: cmdline.Input{Text: "tasklist /svc"}, tool: "tasklist", verb: "svc"},
+		// What is asked, of whom.
+		{in: windows(`sc \\dc01 query Spooler`), canonical: `sc \\dc01 query Spooler`, verb: "query", target: "Spooler", remote: "dc01"},
+		{in: windows(`wmic /node:"srv01" service get name`), canonical: `wmic /node:srv01 service get name`, verb: "get", remote: "srv01"},
+		{in: windows(`wmic /node:"127.0.0.1" service get name`), canonical: `wmic /node:127.0.0.1 service get name`, verb: "get"},
+		{in: windows(`tasklist /s srv01 /u a /p b /svc`), canonical: "tasklist /s srv01 /u a /p b /svc", verb: "svc", remote: "srv01"},
+		{in: windows(`tasklist /svc /fi "PID eq 4"`), canonical: `tasklist /svc /fi 'PID eq 4'`, verb: "svc", target: "4"},
+		{in: windows(`tasklist /svc /fi PID eq 4`), canonical: `tasklist /svc /fi PID eq 4`, verb: "svc", target: "4"},
+		{in: windows(`tasklist /svc /fi "imagename eq svchost.exe"`), canonical: `tasklist /svc /fi 'imagename eq svchost.exe'`, verb: "svc"},
+		{in: windows(`reg query \\srv\HKLM\SYSTEM\ControlSet001\Services\x`), canonical: `reg query \\srv\HKLM\SYSTEM\ControlSet001\Services\x`, verb: "query", target: "x", remote: "srv"},
+		{in: windows(`powershell gsv -cn dc01`), canonical: "get-service -cn dc01", remote: "dc01", wrappers: "powershell"},
+		{in: linux("systemctl -H root@db1 -t service"), canonical: "systemctl -H root@db1 -t service", verb: "list-units", remote: "db1", user: "root"},
+		{in: linux("/etc/init.d/ssh status"), canonical: "service ssh status", verb: "status", target: "ssh"},
+		{in: linux("crontab -lu al"), canonical: "crontab -lu al", verb: "list", user: "al"},
+		// Who runs it.
+		{in: windows(`psexec \\a -u x\y -p z cmd /c sc query`), canonical: "sc query", verb: "query", remote: "a", wrappers: "psexec cmd", user: `x\y`},
+		{in: windows(`psexec -s \\?\C:\Windows\System32\sc.exe query`), canonical: "sc query", verb: "query", wrappers: "psexec"},
+		{in: windows(`winrs -r:https://h1:5986 -u:a sc query`), canonical: "sc query", verb: "query", remote: "h1", wrappers: "winrs", user: "a"},
+		{in: windows(`runas /user:x "cmd /c sc query \"Print Spooler\""`), canonical: "sc query 'Print Spooler'", verb: "query", target: "Print Spooler", wrappers: "runas cmd", user: "x"},
+		{in: windows(`forfiles /p C:\Windows\System32 /m sc.exe /c "cmd /c @file query"`), canonical: "sc query", verb: "query", wrappers: "forfiles cmd"},
+		{in: windows(`pcalua -a sc.exe -c query`), canonical: "sc query", verb: "query", wrappers: "pcalua"},
+		{in: windows(`rundll32 zipfldr.dll,RouteTheCall sc query`), canonical: "sc query", verb: "query", wrappers: "rundll32"},
+		{in: windows(`powershell Start-Process sc.exe -ArgumentList 'query','state=all' -WindowStyle Hidden`), canonical: "sc query state=all", verb: "query", wrappers: "powershell start-process"},
+		{in: windows(`wsl -u root -- systemctl list-timers`), canonical: "systemctl list-timers", verb: "list-timers", wrappers: "wsl"},
+		{in: linux("sudo -u web sh -c 'systemctl -H root@db1 list-units'"), canonical: "systemctl -H root@db1 list-units", verb: "list-units", remote: "db1", wrappers: "sudo sh", user: "root"},
+		{in: linux("sudo -nu web -- systemctl"), canonical: "systemctl", verb: "list-units", wrappers: "sudo", user: "web"},
+		{in: linux("sudo -l"), canonical: "sudo -l"},
+		{in: linux("command -v systemctl"), canonical: "command -v systemctl"},
+		{in: linux("env -S 'systemctl list-units'"), canonical: "systemctl list-units", verb: "list-units", wrappers: "env"},
+		{in: linux("ssh -p 22 al@web9 systemctl status nginx"), canonical: "systemctl status nginx", verb: "status", target: "nginx", remote: "web9", wrappers: "ssh", user: "al"},
+		{in: linux("ssh web9 <<E\nsystemctl\nE"), canonical: "systemctl", verb: "list-units", remote: "web9", wrappers: "ssh"},
+		{in: linux("docker exec -u 0 web grep -- x /etc/hosts"), canonical: "grep -- x /etc/hosts", verb: "x", wrappers: "docker", user: "0"},
+		{in: linux("kubectl exec pod -c app -- systemctl"), canonical: "systemctl", verb: "list-units", wrappers: "kubectl"},
+		{in: linux("ansible web -m shell -a 'systemctl list-units'"), canonical: "systemctl list-units", verb: "list-units", remote: "web", wrappers: "ansible"},
+		{in: linux("runuser -l al -c 'systemctl list-units'"), canonical: "systemctl list-units", verb: "list-units", wrappers: "runuser", user: "al"},
+		{in: linux("runuser -u al -- stat -c %U /etc/init.d/x"), canonical: "stat -c %U /etc/init.d/x", wrappers: "runuser", user: "al"},
+		{in: linux("flock /tmp/l -c 'systemctl list-units'"), canonical: "systemctl list-units", verb: "list-units", wrappers: "flock"},
+		{in: linux("find / -maxdepth 0 -exec systemctl list-units ';'"), canonical: "find / -maxdepth 0 -exec systemctl list-units ';'"},
+		{in: linux("vim -c ':!systemctl list-units'"), canonical: "systemctl list-units", verb: "list-units", wrappers: "vim"},
+		{in: linux("/lib64/ld-linux-x86-64.so.2 /usr/bin/systemctl"), canonical: "systemctl", verb: "list-units", wrappers: "ld.so"},
+		{in: linux("osascript -e 'do shell script \"launchctl list\"'"), canonical: "launchctl list", verb: "list", wrappers: "osascript"},
+		{in: linux("perl -e 'exec \"systemctl\", \"list-units\"'"), canonical: "systemctl list-units", verb: "list-units", wrappers: "perl"},
+		// Quoting that a source has lost.
+		{in: audited("/usr/bin/bash", "bash", "-c", "systemctl list-units --all"), canonical: "systemctl list-units --all", verb: "list-units", wrappers: "bash"},
+		{in: audited("/usr/bin/bash", "bash", "-c", "echo 'a; systemctl list-units'"), canonical: "echo 'a; systemctl list-units'", wrappers: "bash"},
+		{in: audited("/usr/bin/sudo", "sudo", "sh", "-c", "cd /x;systemctl list-units"), canonical: "systemctl list-units", verb: "list-units", wrappers: "sudo sh", user: "root"},
+		{in: audited("/usr/bin/su", "su", "-c", "systemctl list-units", "root"), canonical: "systemctl list-units", verb: "list-units", wrappers: "su", user: "root"},
+		{in: audited("/usr/bin/script", "script", "-qc", "systemctl list-units", "/dev/null"), canonical: "systemctl list-units", verb: "list-units", wrappers: "script"},
+		{in: audited("/usr/bin/dash", "/bin/sh", "/usr/sbin/service", "ssh", "status"), canonical: "service ssh status", verb: "status", target: "ssh", wrappers: "sh"},
+		{in: audited("/usr/bin/dash", "/bin/sh", "/etc/init.d/ssh", "status"), canonical: "service ssh status", verb: "status", target: "ssh", wrappers: "sh"},
+		{in: audited("/usr/bin/find", "find", "/", "-name", "*.service", "-exec", "sh", "-c", "cat {}", ";"), canonical: "find / -name *.service -exec sh -c cat {} ';'"},
+		// Quoting that a source has kept, exactly.
+		{in: cmdline.Input{Text: `perl -e 'system('\''systemctl list-units'\'')'`, Path: "/usr/bin/perl", Platform: evidence.Linux}, canonical: "systemctl list-units", verb: "list-units", wrappers: "perl"},
+		{in: cmdline.Input{Text: "'sh' -c 'systemctl list-units' root", Path: "/usr/bin/dash", Platform: evidence.Linux}, canonical: "systemctl list-units", verb: "list-units", wrappers: "sh"},
+		// Scripts that the same command line writes.
+		{in: windows(`cmd /c echo sc query > %TEMP%\x.bat & %TEMP%\x.bat`), canonical: "sc query", verb: "query", wrappers: "cmd x.bat"},
+		{in: linux("echo 'systemctl list-units' > /tmp/x; sh /tmp/x"), canonical: "systemctl list-units", verb: "list-units", wrappers: "sh x"},
+		{in: linux("echo 'systemctl list-units' > /tmp/x; sh /tmp/y"), canonical: "sh /tmp/y"},
+		// Pipelines.
+		{in: linux("cat /etc/init.d/x | grep start | wc -l"), canonical: "wc -l", from: "grep start, cat /etc/init.d/x"},
+		{in: windows(`powershell -c "icm -cn h1 { gsv; gps }; gsv"`), canonical: "get-service", wrappers: "powershell"},
+		{in: windows(`powershell -c "icm -cn h1 { gsv; gps }"`), canonical: "get-process", remote: "h1", wrappers: "powershell"},
+		{in: linux("ps aux | sort"), canonical: "sort", from: "ps aux"},
+		{in: windows(`powershell -c "ps | sort Name"`), canonical: "sort-object Name", from: "get-process", wrappers: "powershell"},
 	} {
-		got := one(t, c.in)
-		if got.Tool != c.tool || got.Verb != c.verb || strings.Join(got.Target, ",") != c.target || got.RemoteHost != c.remote ||
-			strings.Join(got.Wrappers, " ") != c.wrapped || got.AsUser != c.user {
-			t.Errorf("%s: tool %q verb %q target %q remote %q wrappers %q user %q", c.in.Text, got.Tool, got.Verb, got.Target, got.RemoteHost, got.Wrappers, got.AsUser)
+		got := last(t, c.in)
+		type facts struct{ Canonical, Verb, Target, Remote, Wrappers, User, From string }
+		want := facts{c.canonical, c.verb, c.target, c.remote, c.wrappers, c.user, c.from}
+		have := facts{got.Canonical, got.Verb, strings.Join(got.Target, ","), got.RemoteHost, strings.Join(got.Wrappers, " "), got.AsUser, strings.Join(got.PipedFrom, ", ")}
+		if d := cmp.Diff(want, have); d != "" {
+			t.Errorf("%s (-want +got):\n%s", c.in.Text, d)
 		}
-	}
-	if c := one(t, cmdline.Input{Text: "a.exe query", Path: `C:\a.exe`, OriginalFileName: "sc.exe", Platform: evidence.Windows}); !c.Renamed {
-		t.Error("a copy of sc under another name is not noticed")
-	}
-	if c := one(t, cmdline.Input{Text: "ls -l", CWD: "/etc/init.d", Path: "/bin/ls", Platform: evidence.Linux}); len(c.Paths) != 1 || c.Paths[0] != "/etc/init.d" {
-		t.Errorf("the working directory is what ls lists: %v", c.Paths)
 	}
 }
 
-// TestBounds feeds what nobody types: it must end soon and return little.
-func TestBounds(t *testing.T) {
-	for name, text := range map[string]string{
-		"1 MiB":         "systemctl " + strings.Repeat("x", 1<<20),
-		"separators":    strings.Repeat(";", 100_000),
-		"commands":      strings.Repeat("ls;", 80_000),
-		"nested shells": strings.Repeat("sh -c '", 200) + "ls",
-		"nested sudo":   strings.Repeat("sudo ", 5_000) + "ls",
-		"nested cmd":    strings.Repeat("cmd /c ", 5_000) + "sc query",
-		"carets":        strings.Repeat("^", 200_000),
-		"percents":      strings.Repeat("%a%", 60_000),
-		"parentheses":   strings.Repeat("(", 200_000),
-		"NULs":          "systemctl\x00list-units\x00" + strings.Repeat("\x00", 1000),
-		"invalid UTF-8": "systemctl \xff\xfe" + strings.Repeat("\xc3", 1000),
-		"powershell":    "powershell -c " + strings.Repeat("{(", 50_000),
+func TestMarks(t *testing.T) {
+	for _, c := range []struct {
+		in   cmdline.Input
+		want string
+	}{
+		{windows(`cmd /c "s^c query"`), "caret"},
+		{windows(`cmd /c s""c query`), "quote_split"},
+		{windows(`cmd /c "for /f %a in ('s^c query state^= all ^| find "x"') do @echo %a"`), "caret"},
+		{windows(`cmd /c "for /f %a in ('sc query state^= all ^| find "x"') do @echo %a"`), ""},
+		{windows(`echo s^c query | cmd`), "caret"},
+		{cmdline.Input{Text: `s"c"  query`, Path: `C:\Windows\System32\sc.exe`, Platform: evidence.Windows}, "quote_split"},
+		{cmdline.Input{Text: `wmic service where name="x" get state`, Path: `C:\Windows\System32\wbem\WMIC.exe`, Platform: evidence.Windows}, ""},
+		{windows(`cmd /v:on /c "set a=sc&!a! query"`), "delayed_var"},
+		{windows("powershell -enc RwBlAHQALQBTAGUAcgB2AGkAYwBlAA=="), "encoded"},
+		{windows("powershell -c \"Get-Se`rvice\""), "backtick"},
+		{windows(`powershell -c "iex 'Get-Service'"`), "invoke_string"},
+		{linux(`s""ystemctl`), "quote_split"},
+		{linux(`\systemctl`), ""},
+		{linux(`timeout 5 \systemctl`), ""},
+		{linux(`timeout 5 s$@ystemctl`), "variable"},
+		{linux(`a=s;b=ystemctl;$a$b list-units`), "variable"},
+		{linux(`systemctl${IFS}list-units`), "ifs"},
+		{linux("echo c3lzdGVtY3Rs | base64 -d | sh"), "encoded"},
+		{linux("sudo env A=b systemctl list-units | grep x > /tmp/y"), ""},
 	} {
-		for _, p := range []evidence.Platform{evidence.Windows, evidence.Linux, ""} {
-			begin := time.Now()
-			res := cmdline.Parse(cmdline.Input{Text: text, Platform: p})
-			if took := time.Since(begin); took > 5*time.Second {
-				t.Errorf("%s on %q took %v", name, p, took)
-			}
-			if len(res.Commands) > cmdline.MaxCommands {
-				t.Errorf("%s on %q: %d commands", name, p, len(res.Commands))
+		res := cmdline.Parse(c.in)
+		var marks []dialect.Mark
+		for _, cmd := range res.Commands {
+			switch cmd.Tool {
+			case "sc", "systemctl", "get-service", "wmic":
+				marks = append(marks, cmd.Obfuscation...)
 			}
 		}
-	}
-	if res := cmdline.Parse(cmdline.Input{Text: strings.Repeat("a", 300<<10), Platform: evidence.Linux}); len(res.Issues) == 0 {
-		t.Error("a cut command line is not marked")
+		slices.Sort(marks)
+		marks = slices.Compact(marks)
+		if got := strings.Trim(fmt.Sprint(marks), "[]"); c.want == "" && got != "" || !strings.Contains(got, c.want) {
+			t.Errorf("%s is marked %q, want %q", c.in.Text, got, c.want)
+		}
 	}
 }
 
-func FuzzParse(f *testing.F) {
-	for _, s := range []string{"sc query", `cmd /c "s^c query"`, "sudo sh -c 'systemctl'", "powershell -enc RwBlAHQALQBTAGUAcgB2AGkAYwBlAA==", "ssh h 'ls /etc/init.d'", "wmic process call create \"sc query\""} {
-		for p := range 3 {
-			f.Add(s, p, "")
+func TestRenamedImages(t *testing.T) {
+	for _, c := range []struct {
+		path, original, text, tool string
+		renamed                    bool
+	}{
+		{`C:\Users\Public\a.exe`, "sc.exe", "a.exe query", "sc", true},
+		{`C:\Windows\System32\sc.exe`, "sc.exe", "sc  query", "sc", false},
+		{`C:\Windows\System32\net1.exe`, "net1.exe", "net1  start", "net", false},
+		{`C:\x\psservice64.exe`, "psservice.exe", "psservice64 query", "psservice", false},
+		{`C:\Windows\System32\driverquery.exe`, "drvqry.exe", "driverquery", "driverquery", false},
+		{`C:\x\d.exe`, "drvqry.exe", "d /v", "driverquery", true},
+		{`C:\x\s.exe`, "sctasks.exe", "s /query", "schtasks", true},
+		{`C:\x\notepad.exe`, "NOTEPAD.EXE", "notepad x", "notepad", false},
+		{`C:\x\sc.exe`, "-", "sc query", "sc", false},
+		{`C:\x\sc.exe`, "evil.exe", "sc query", "sc", false},
+	} {
+		got := last(t, cmdline.Input{Text: c.text, Path: c.path, OriginalFileName: c.original, Platform: evidence.Windows})
+		if got.Tool != c.tool || got.Renamed != c.renamed {
+			t.Errorf("%s with %s: tool %q, renamed %v", c.path, c.original, got.Tool, got.Renamed)
 		}
 	}
-	f.Fuzz(func(t *testing.T, text string, platform int, path string) {
-		p := []evidence.Platform{evidence.Windows, evidence.Linux, evidence.Darwin}[uint(platform)%3]
-		res := cmdline.Parse(cmdline.Input{Text: text, Platform: p, Path: path})
-		if len(res.Commands) > cmdline.MaxCommands {
-			t.Errorf("%d commands", len(res.Commands))
+	if got := last(t, cmdline.Input{Text: "a query", Path: `C:\x\ps.exe`, OriginalFileName: "psexec.c", Platform: evidence.Windows}); got.Tool == "" {
+		t.Error("a renamed PsExec runs nothing")
+	}
+}
+
+func TestPlatformIsGuessed(t *testing.T) {
+	for _, c := range []struct{ path, text, tool, verb string }{
+		{"/usr/bin/systemctl", "systemctl", "systemctl", "list-units"},
+		{`C:\Windows\System32\sc.exe`, "sc  query", "sc", "query"},
+		{"", "tasklist /svc", "tasklist", "svc"},
+		{"", `cmd /c "s^c query"`, "sc", "query"},
+		{"", "Get-Service", "get-service", ""},
+		{"", "sudo systemctl list-units", "systemctl", "list-units"},
+		{"", "launchctl list", "launchctl", "list"},
+		{"", "powershell -c gsv", "get-service", ""},
+	} {
+		if got := last(t, cmdline.Input{Text: c.text, Path: c.path}); got.Tool != c.tool || got.Verb != c.verb {
+			t.Errorf("%s: tool %q verb %q", c.text, got.Tool, got.Verb)
 		}
-		for _, c := range res.Commands {
-			if c.Depth > cmdline.MaxDepth+1 || c.Tool != "" && c.Canonical == "" || utf8.ValidString(text) && len(c.Canonical) > 5<<20 {
-				t.Errorf("command %+v", c)
-			}
+	}
+}
+
+func TestDirectories(t *testing.T) {
+	for _, c := range []struct {
+		in   cmdline.Input
+		want string
+	}{
+		{cmdline.Input{Text: "ls -l", CWD: "/etc/init.d", Path: "/bin/ls", Platform: evidence.Linux}, "/etc/init.d"},
+		{cmdline.Input{Text: "cat x", CWD: "/etc/init.d", Path: "/bin/cat", Platform: evidence.Linux}, "/etc/init.d/x"},
+		{linux("cd /etc && cd systemd && ls system/"), "/etc/systemd/system"},
+		{linux("cd /etc; (cd init.d; ls)"), "/etc/init.d"},
+		{linux("ls /etc/../etc//init.d/./"), "/etc/init.d"},
+		{linux("for f in /etc/init.d/*; do cat $f; done"), "/etc/init.d/*"},
+		{windows(`powershell -c "cd HKLM:\SYSTEM\CurrentControlSet; ls Services"`), `hklm\system\currentcontrolset\services`},
+		{windows(`accesschk -k HKEY_LOCAL_MACHINE\SYSTEM\ControlSet002\Services`), `hklm\system\currentcontrolset\services`},
+	} {
+		if got := last(t, c.in); len(got.Paths) != 1 || got.Paths[0] != c.want {
+			t.Errorf("%s: paths %q, want %q", c.in.Text, got.Paths, c.want)
 		}
-	})
+	}
+}
+
+func TestOutputAndWindow(t *testing.T) {
+	for _, c := range []struct {
+		in     cmdline.Input
+		file   string
+		hidden bool
+	}{
+		{in: windows(`cmd /c sc query > C:\Temp\s.txt`), file: `C:\Temp\s.txt`},
+		{in: windows("sc query > nul")},
+		{in: windows(`wmic /output:C:\s.txt service list`), file: `C:\s.txt`},
+		{in: windows(`reg export HKLM\SYSTEM\CurrentControlSet\Services s.reg`), file: "s.reg"},
+		{in: windows(`powershell -w hidden -c "Get-Service"`), hidden: true},
+		{in: windows(`powershell -c "Get-Service | Out-File -Encoding ascii s.txt"`), file: "s.txt"},
+		{in: linux("systemctl 2>/dev/null")},
+		{in: linux("systemctl list-units &> /tmp/u"), file: "/tmp/u"},
+		{in: linux("systemctl | tee /tmp/u"), file: "/tmp/u"},
+	} {
+		got := cmdline.Parse(c.in).Commands[0]
+		if got.OutputFile != c.file || got.HiddenWindow != c.hidden {
+			t.Errorf("%s: file %q, hidden %v", c.in.Text, got.OutputFile, got.HiddenWindow)
+		}
+	}
 }

@@ -21,6 +21,6 @@ func Naive(in Input) Result {
 	if p.win {
 		tool = winargv.Base(words[0])
 	}
-	p.emit(strings.ToLower(tool), false, dialect.Simple{Argv: words, Raw: in.Text, Next: -1}, scope{cwd: in.CWD}, 0)
+	p.emit(strings.ToLower(tool), false, dialect.Simple{Argv: words, Raw: in.Text, Next: -1}, scope{cwd: in.CWD})
 	return p.res
 }

@@ -33,6 +33,28 @@ func isPowerShell(name string) bool {
 	return name == "powershell" || name == "pwsh" || name == "powershell_ise"
 }
 
+func isWrapper(name string) bool {
+	_, ok := unixWrappers[name]
+	return ok
+}
+
+// initScript reads a call of a System V or BSD init script, /etc/init.d/ssh
+// status, as the call of service(8) that it is.
+func initScript(argv []string) ([]string, bool) {
+	if len(argv) < 2 || !strings.HasPrefix(argv[0], "/") {
+		return argv, false
+	}
+	dir, name := path.Split(argv[0])
+	switch strings.TrimSuffix(dir, "/") {
+	case "/etc/init.d", "/etc/rc.d/init.d", "/usr/local/etc/rc.d", "/etc/rc.d":
+		if name == "" {
+			return argv, false
+		}
+		return append([]string{"service", strings.TrimPrefix(name, "rc.")}, argv[1:]...), true
+	}
+	return argv, false
+}
+
 // isInterpreter reports whether a command line that starts with name hands its
 // rest to another language.
 func isInterpreter(name string) bool {
@@ -116,7 +138,7 @@ var powershellAliases = map[string]string{
 	"%": "foreach-object", "foreach": "foreach-object", "?": "where-object", "where": "where-object",
 	"select": "select-object", "sort": "sort-object", "measure": "measure-object", "group": "group-object",
 	"fl": "format-list", "ft": "format-table", "fw": "format-wide", "sls": "select-string",
-	"iex": "invoke-expression", "icm": "invoke-command", "iwmi": "invoke-wmimethod", "icim": "invoke-cimmethod",
+	"iex": "invoke-expression", "iwr": "invoke-webrequest", "irm": "invoke-restmethod", "ipmo": "import-module", "icm": "invoke-command", "iwmi": "invoke-wmimethod", "icim": "invoke-cimmethod",
 	"cd": "set-location", "chdir": "set-location", "sl": "set-location", "pushd": "push-location",
 	"sasv": "start-service", "spsv": "stop-service", "saps": "start-process", "start": "start-process",
 	"echo": "write-output", "write": "write-output", "cat": "get-content", "gc": "get-content", "type": "get-content",
@@ -170,6 +192,9 @@ func remoteName(s string) string {
 	s = strings.TrimLeft(s, `\`)
 	if i := strings.IndexAny(s, `\/`); i >= 0 {
 		s = s[:i]
+	}
+	if host, port, ok := strings.Cut(s, ":"); ok && isNumber(port) {
+		s = host
 	}
 	switch strings.ToLower(s) {
 	case "", ".", "localhost", "127.0.0.1", "::1", "$env:computername", "%computername%", "(local)", ".host", "localhost.localdomain":

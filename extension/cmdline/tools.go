@@ -15,7 +15,7 @@ type reader func(cmd *Command, args []string, s scope)
 var tools = map[string]reader{
 	// Windows
 	"sc": readSC, "net": readNet, "tasklist": readTasklist, "wmic": readWMIC, "reg": readReg,
-	"driverquery": readSlashOptions, "schtasks": readSchtasks, "psservice": readPsService,
+	"driverquery": readSlashOptions, "schtasks": readSchtasks, "psservice": readPsService, "regedit": readRegedit,
 	"accesschk": readAccessChk, "autorunsc": readSlashOptions, "cscript": readScriptHost, "wscript": readScriptHost,
 	// PowerShell
 	"get-service": readGetService, "get-wmiobject": readWMIObject, "get-ciminstance": readWMIObject,
@@ -32,7 +32,7 @@ var tools = map[string]reader{
 	"dinitctl": readVerbTarget, "supervisorctl": readVerbTarget, "svcs": readTargets, "lssrc": readTargets,
 	"systemd-analyze": readVerbTarget, "systemd-cgls": readTargets, "systemd-cgtop": readTargets,
 	"busctl": readBus, "dbus-send": readBus, "gdbus": readBus, "qdbus": readBus,
-	"invoke-rc.d": readInvokeRC, "sysv-rc-conf": readTargets, "insserv": readTargets, "crontab": readCrontab,
+	"invoke-rc.d": readService, "sysv-rc-conf": readTargets, "insserv": readTargets, "crontab": readCrontab,
 	"update-rc.d": readVerbTarget,
 	"ls":          readFiles, "dir": readFiles, "find": readFind, "fd": readFiles, "tree": readFiles, "cat": readFiles,
 	"grep": readGrep, "head": readFiles, "tail": readFiles, "less": readFiles, "more": readFiles, "stat": readFiles,
@@ -137,6 +137,9 @@ func readVerbTarget(cmd *Command, args []string, _ scope) {
 		}
 		// chkconfig and update-rc.d put the name first; what matters is whether
 		// there is one.
+		if cmd.Tool == "supervisorctl" && a == "all" {
+			continue
+		}
 		if cmd.Verb == "" && !(cmd.Tool == "chkconfig" || cmd.Tool == "update-rc.d") {
 			cmd.Verb = strings.ToLower(a)
 			continue
@@ -172,7 +175,7 @@ func readFiles(cmd *Command, args []string, s scope) {
 		}
 		cmd.Paths = append(cmd.Paths, cleanPath(joinPath(s.cwd, a)))
 	}
-	if len(cmd.Paths) == 0 && s.cwd != "" && len(cmd.PipedFrom) == 0 {
+	if len(cmd.Paths) == 0 && s.cwd != "" {
 		switch cmd.Tool {
 		case "ls", "dir", "find", "tree", "fd", "du":
 			cmd.Paths = []string{cleanPath(s.cwd)}

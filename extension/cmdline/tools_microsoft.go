@@ -1,6 +1,9 @@
 package cmdline
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // readSC reads "sc [\\server] verb [key= value]... [name]".
 func readSC(cmd *Command, args []string, _ scope) {
@@ -76,7 +79,7 @@ func readNet(cmd *Command, args []string, _ scope) {
 }
 
 // readTasklist reads tasklist's switches; a filter that names a process, service
-// or pid is a question about one.
+// or pid is a question about one, but svchost.exe hosts most of them.
 func readTasklist(cmd *Command, args []string, _ scope) {
 	for i := 0; i < len(args); i++ {
 		o, ok := option(args[i])
@@ -97,8 +100,12 @@ func readTasklist(cmd *Command, args []string, _ scope) {
 		case "-u", "-p", "-fo":
 			i++
 		case "-fi":
+			if i+3 < len(args) && !strings.Contains(next, " ") {
+				next = strings.Join(args[i+1:i+4], " ") // its quotes were lost
+				i += 2
+			}
 			f := strings.Fields(strings.ToLower(next))
-			if len(f) == 3 && (f[0] == "imagename" || f[0] == "services" || f[0] == "pid") && f[1] == "eq" && f[2] != "*" {
+			if len(f) == 3 && (f[0] == "imagename" || f[0] == "services" || f[0] == "pid") && f[1] == "eq" && f[2] != "*" && !strings.HasPrefix(f[2], "svchost") {
 				cmd.Target = append(cmd.Target, f[2])
 			}
 			if len(f) > 0 {
@@ -167,11 +174,11 @@ func readWMIC(cmd *Command, args []string, _ scope) {
 		l := strings.ToLower(a)
 		switch {
 		case l == "where" || strings.HasPrefix(l, "where(") || strings.HasPrefix(l, "where\""):
-			clause := strings.TrimPrefix(l, "where")
+			from := i
 			for i+1 < len(args) && !wmicVerb(strings.ToLower(args[i+1])) {
 				i++
-				clause += " " + strings.ToLower(args[i])
 			}
+			clause := strings.TrimPrefix(l, "where") + " " + strings.Join(args[from+1:i+1], " ")
 			if names := namesInClause(clause); names != "" {
 				cmd.Target = append(cmd.Target, names)
 			}
@@ -207,7 +214,7 @@ func wmicVerb(s string) bool {
 // namesInClause finds a comparison of a service's name in a WQL condition; other
 // conditions (state, start mode) select from all services.
 func namesInClause(clause string) string {
-	clause = strings.ToLower(clause)
+	clause = strings.ToLower(clip(clause, 4096))
 	for _, field := range []string{"displayname", "caption", "pathname", "processid", "name"} {
 		from := 0
 		for {
@@ -270,6 +277,25 @@ func readReg(cmd *Command, args []string, _ scope) {
 			addRegistryKey(cmd, a)
 		case cmd.Verb == "export" || cmd.Verb == "save":
 			cmd.OutputFile = a
+		}
+	}
+}
+
+// readRegedit reads "regedit /e file [key]"; everything else writes or shows a
+// window.
+func readRegedit(cmd *Command, args []string, _ scope) {
+	for i := 0; i < len(args); i++ {
+		o, ok := option(args[i])
+		switch {
+		case ok && (o == "-e" || o == "-a"):
+			cmd.Verb = "export"
+			if i++; i < len(args) {
+				cmd.OutputFile = args[i]
+			}
+		case ok:
+			cmd.Options = append(cmd.Options, o)
+		case cmd.Verb == "export":
+			addRegistryKey(cmd, args[i])
 		}
 	}
 }
@@ -394,6 +420,8 @@ func readAccessChk(cmd *Command, args []string, _ scope) {
 		if !ok {
 			switch a := args[i]; {
 			case a == "*":
+			case strings.HasPrefix(registryKey(a), "hk"):
+				addRegistryKey(cmd, a)
 			default:
 				cmd.Target = append(cmd.Target, a)
 			}
@@ -410,7 +438,7 @@ func readAccessChk(cmd *Command, args []string, _ scope) {
 	if cmd.Object == "service" && len(cmd.Target) > 1 {
 		// accesschk -c "Everyone" *: the account comes first
 		cmd.Target = cmd.Target[1:]
-	} else if cmd.Object == "service" && len(cmd.Target) == 1 && contains(args, "*") {
+	} else if cmd.Object == "service" && len(cmd.Target) == 1 && slices.Contains(args, "*") {
 		cmd.Target = nil
 	}
 }

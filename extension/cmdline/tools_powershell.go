@@ -106,7 +106,7 @@ func readGetService(cmd *Command, args []string, _ scope) {
 // readWMIObject reads Get-WmiObject, Get-CimInstance and the method callers.
 func readWMIObject(cmd *Command, args []string, _ scope) {
 	psOptions(cmd, args)
-	setRemote(cmd, namedArg(args, "computername", "cn"))
+	setRemote(cmd, namedArg(args, "computername", "cn", "cimsession"))
 	class := namedArg(args, "classname", "class")
 	query := namedArg(args, "query")
 	if class == "" && query == "" {
@@ -247,7 +247,10 @@ func readDotNet(cmd *Command, argv []string) {
 				cmd.Target = append(cmd.Target, key)
 			}
 		}
-	case "microsoft.win32.registry":
+	case "microsoft.win32.registry", "microsoft.win32.registrykey":
+		if cmd.Verb == "openremotebasekey" && len(argv) > 2 {
+			setRemote(cmd, argv[2])
+		}
 		for _, a := range argv[1:] {
 			if k := registryKey(a); strings.HasPrefix(k, `system\`) {
 				addRegistryKey(cmd, `hklm\`+k)

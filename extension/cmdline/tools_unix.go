@@ -1,6 +1,13 @@
 package cmdline
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
+
+func isHelp(option string) bool {
+	return option == "--help" || option == "-h" || option == "--version"
+}
 
 // systemctlValues are systemctl's options that take a value in the next word.
 var systemctlValues = map[string]string{
@@ -14,7 +21,7 @@ var systemctlValues = map[string]string{
 
 // readSystemctl reads "systemctl [options] [verb] [unit...]"; without a verb it
 // is list-units.
-func readSystemctl(cmd *Command, args []string, s scope) {
+func readSystemctl(cmd *Command, args []string, _ scope) {
 	for i := 0; i < len(args); i++ {
 		a := args[i]
 		if len(a) < 2 || a[0] != '-' {
@@ -61,13 +68,10 @@ func readSystemctl(cmd *Command, args []string, s scope) {
 		cmd.Options = append(cmd.Options, strings.ToLower(name))
 	}
 	cmd.Object = "unit"
-	_ = s
 	if cmd.Verb == "" {
 		cmd.Verb = "list-units"
-		for _, o := range cmd.Options {
-			if o == "--version" || o == "--help" || o == "-h" {
-				cmd.Verb = "help"
-			}
+		if slices.ContainsFunc(cmd.Options, isHelp) {
+			cmd.Verb = "help"
 		}
 	}
 	types := 0
@@ -113,8 +117,6 @@ func readService(cmd *Command, args []string, _ scope) {
 	}
 }
 
-func readInvokeRC(cmd *Command, args []string, s scope) { readService(cmd, args, s) }
-
 // readRCStatus reads OpenRC's rc-status: its word is a runlevel, not a service.
 func readRCStatus(cmd *Command, args []string, _ scope) {
 	cmd.Verb = "status"
@@ -153,6 +155,8 @@ func readBus(cmd *Command, args []string, _ scope) {
 		switch {
 		case strings.HasPrefix(l, "listunit"), l == "listjobs":
 			cmd.Object = "unit_list"
+		case l == "org.freedesktop.dbus.listnames", l == "org.freedesktop.dbus.listactivatablenames":
+			cmd.Object = "name_list"
 		case l == "getunit", l == "loadunit", l == "getunitfilestate", l == "getunitbypid":
 			cmd.Object = "unit"
 		case l == "/org/freedesktop/systemd1" || l == "org.freedesktop.systemd1":
@@ -161,7 +165,7 @@ func readBus(cmd *Command, args []string, _ scope) {
 			}
 		}
 	}
-	if cmd.Tool == "busctl" && cmd.Verb == "" {
+	if cmd.Tool == "busctl" && cmd.Verb == "" && !slices.ContainsFunc(cmd.Options, isHelp) {
 		cmd.Verb = "list"
 	}
 }
@@ -169,20 +173,26 @@ func readBus(cmd *Command, args []string, _ scope) {
 // readCrontab reads crontab: -l lists, everything else acts.
 func readCrontab(cmd *Command, args []string, _ scope) {
 	for i := 0; i < len(args); i++ {
-		switch a := args[i]; {
-		case a == "-u" && i+1 < len(args):
-			i++
-			cmd.AsUser = args[i]
-		case strings.HasPrefix(a, "-") && len(a) > 1:
-			cmd.Options = append(cmd.Options, a)
-			if strings.Contains(a, "l") && !strings.HasPrefix(a, "--") {
-				cmd.Verb = "list"
-			}
-			if a == "-r" || a == "-e" || a == "-i" {
-				cmd.Verb = "edit"
-			}
-		default:
+		a := args[i]
+		if len(a) < 2 || a[0] != '-' {
 			cmd.Verb = "install"
+			continue
+		}
+		cmd.Options = append(cmd.Options, a)
+		letters, user, hasUser := strings.Cut(a[1:], "u")
+		switch {
+		case strings.HasPrefix(a, "--"):
+		case strings.ContainsAny(letters, "rei"):
+			cmd.Verb = "edit"
+		case strings.Contains(letters, "l"):
+			cmd.Verb = "list"
+		}
+		if hasUser && !strings.HasPrefix(a, "--") {
+			if user == "" && i+1 < len(args) {
+				i++
+				user = args[i]
+			}
+			cmd.AsUser = user
 		}
 	}
 }

@@ -10,6 +10,7 @@ package rule
 
 import (
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"sort"
@@ -133,7 +134,7 @@ func (s *Set) With(fsys fs.FS, origin string) *Set {
 func (s *Set) load(fsys fs.FS, dir, origin string) {
 	have := map[string]bool{}
 	for _, r := range s.rules {
-		have[r.ID] = true
+		have[strings.ToLower(r.ID)] = true
 	}
 	for _, l := range sigma.LoadFS(fsys, dir) {
 		from := origin
@@ -148,7 +149,8 @@ func (s *Set) load(fsys fs.FS, dir, origin string) {
 			s.refused = append(s.refused, ref)
 			continue
 		}
-		if l.Rule.ID != "" && have[l.Rule.ID] {
+		id := strings.ToLower(l.Rule.ID)
+		if have[id] {
 			s.refused = append(s.refused, Refused{Origin: from, Title: l.Rule.Title, ID: l.Rule.ID, Err: fmt.Errorf("id %s is loaded already", l.Rule.ID)})
 			continue
 		}
@@ -157,7 +159,7 @@ func (s *Set) load(fsys fs.FS, dir, origin string) {
 			s.refused = append(s.refused, Refused{Origin: from, Title: l.Rule.Title, ID: l.Rule.ID, Err: err})
 			continue
 		}
-		have[r.ID] = true
+		have[id] = true
 		s.rules = append(s.rules, r)
 	}
 	sort.SliceStable(s.rules, func(i, j int) bool { return s.rules[i].ID < s.rules[j].ID })
@@ -181,6 +183,14 @@ func newRule(sr *sigma.Rule, origin string) (*Rule, error) {
 			what = fmt.Sprintf("service %q", sr.LogSource.Service)
 		}
 		return nil, fmt.Errorf("logsource %s: only the category process_creation is read", what)
+	}
+	switch sr.LogSource.Product {
+	case "", "any", "windows", "linux", "macos":
+	default:
+		return nil, fmt.Errorf("logsource product %q: only windows, linux and macos are read", sr.LogSource.Product)
+	}
+	if sr.ID == "" {
+		return nil, errors.New("the rule has no id: matches are counted and reported by it")
 	}
 	if node, ok := sr.Custom["rollcall"]; ok {
 		var d details

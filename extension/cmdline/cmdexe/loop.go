@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/osquery-rollcall/rollcall/extension/cmdline/dialect"
 )
 
 var errRounds = errors.New("for loops run longer than allowed")
@@ -179,7 +181,11 @@ func (m *machine) fileLoop(n *node, sc *script, body *node) {
 		inner := strings.TrimSuffix(set[1:], string(q))
 		switch {
 		case q == '`' || q == '\'' && !backq:
-			text, known = m.output(unescape(m.bound(inner)), sc, n)
+			quiet := *sc
+			if hiddenByCaret(inner) {
+				quiet.marks = dialect.AddMark(slices.Clone(sc.marks), dialect.Caret)
+			}
+			text, known = m.output(unescape(m.bound(inner)), &quiet, n)
 		case q == '"' && !backq || q == '\'' && backq:
 			text = m.value(inner)
 			known = !strings.ContainsAny(text, "%!")
@@ -211,6 +217,20 @@ func (m *machine) fileLoop(n *node, sc *script, body *node) {
 		m.round(body, sc, bs...)
 	}
 	r.end()
+}
+
+// hiddenByCaret reports whether a command that for /f reads from has a caret that
+// serves no purpose: in there delimiters need one too.
+func hiddenByCaret(s string) bool {
+	for i := 0; i+1 < len(s); i++ {
+		if s[i] != '^' {
+			continue
+		}
+		if i++; hides(s[i]) && !isDelim(s[i]) {
+			return true
+		}
+	}
+	return false
 }
 
 // output runs the command a for /f reads from and returns what it writes, when

@@ -371,7 +371,8 @@ func (e *evaluator) items(iter *syntax.WordIter) ([]value, bool) {
 	known := true
 	for _, w := range iter.Items {
 		for _, f := range e.fields(w) {
-			known = known && f.known && !f.glob
+			// A pattern stands for the files it selects: one round with all of them.
+			known = known && f.known
 			out = append(out, value{s: f.s, marks: f.marks})
 		}
 		if len(out) > maxLoop {

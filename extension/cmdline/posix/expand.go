@@ -130,7 +130,14 @@ func (e *evaluator) words(list []*syntax.Word) words {
 				}
 			} else {
 				m := f.marks & hiding
-				if texty || f.marks&mTame != 0 {
+				if !f.known {
+					// Behind a wrapper the program is any of the words.
+					if _, tool := tools[base(string(f.bare))]; tool {
+						s = string(f.bare)
+						m |= mVariable
+					}
+				}
+				if texty || aliasBypass(e.source(word)) || f.marks&mTame != 0 {
 					m &^= mEscape
 				}
 				// What names a subcommand stands next to the program.

@@ -17,7 +17,10 @@ var tools = map[string]string{
 	"perl": "/usr/bin", "grep": "/usr/bin", "awk": "/usr/bin", "netstat": "/usr/bin", "ss": "/usr/bin",
 	"whoami": "/usr/bin", "id": "/usr/bin", "uname": "/usr/bin", "curl": "/usr/bin", "wget": "/usr/bin",
 	"nc": "/usr/bin", "base64": "/usr/bin", "busybox": "/bin", "plutil": "/usr/bin", "defaults": "/usr/bin",
-	"crontab": "/usr/bin", "lsof": "/usr/sbin", "docker": "/usr/bin",
+	"crontab": "/usr/bin", "lsof": "/usr/sbin", "docker": "/usr/bin", "dbus-send": "/usr/bin", "gdbus": "/usr/bin",
+	"tree": "/usr/bin", "du": "/usr/bin", "stat": "/usr/bin", "dinitctl": "/usr/bin", "supervisorctl": "/usr/bin",
+	"svcs": "/usr/bin", "lssrc": "/usr/bin", "systemd-cgtop": "/usr/bin", "s6-rc-db": "/usr/bin", "s6-svstat": "/usr/bin",
+	"invoke-rc.d": "/usr/sbin", "dir": "/usr/bin", "echo": "/usr/bin", "brew": "/usr/local/bin", "sfltool": "/usr/bin",
 }
 
 // toolDirs are where a pattern may find them.

@@ -211,7 +211,7 @@ func TestParse(t *testing.T) {
 		// Compound commands.
 		{`for s in a b; do systemctl status $s; done`, []string{`systemctl|status|a`, `systemctl|status|b`}},
 		{`for s in $(cat list); do systemctl status $s; done`, []string{`cat|list`, `systemctl|status|$s`}},
-		{`for s in *.service; do systemctl cat $s; done`, []string{`systemctl|cat|$s`}},
+		{`for s in *.service; do systemctl cat $s; done`, []string{`systemctl|cat|*.service`}},
 		{`for i in {1..3}; do echo $i; done`, []string{`echo|1`, `echo|2`, `echo|3`}},
 		{`for ((i=0;i<9;i++)); do systemctl; done`, []string{`systemctl`}},
 		{`for c in systemctl launchctl; do $c list; done`, []string{`systemctl|list #variable`, `launchctl|list #variable`}},
@@ -465,5 +465,44 @@ func BenchmarkFields(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		Fields(`systemctl list-units --type=service --all --no-pager`)
+	}
+}
+
+func TestFieldsAndTheirTails(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		n    int
+		want []string
+		tail string
+	}{
+		{"bash -c echo 'a  b' | c", 2, []string{"bash", "-c", "echo", "a  b", "|", "c"}, "echo 'a  b' | c"},
+		{"  a\tb  c ", 1, []string{"a", "b", "c"}, "b  c "},
+		{"it's a 'b", 0, []string{"it's", "a", "'b"}, "it's a 'b"},
+		{"a b", 5, []string{"a", "b"}, ""},
+		{"", 0, nil, ""},
+	} {
+		if d := cmp.Diff(c.want, Fields(c.text)); d != "" {
+			t.Errorf("Fields(%q) (-want +got):\n%s", c.text, d)
+		}
+		if got := Tail(c.text, c.n); got != c.tail {
+			t.Errorf("Tail(%q, %d) = %q, want %q", c.text, c.n, got, c.tail)
+		}
+	}
+}
+
+func TestQuoted(t *testing.T) {
+	for text, want := range map[string][]string{
+		`perl -e 'system('\''x y'\'')'`: {"perl", "-e", "system('x y')"},
+		`'a' b ''`:                      {"a", "b", ""},
+		"a b":                           nil, // nothing is said about its words
+		`sh -c 'a'; b`:                  nil,
+		`sh -c 'a`:                      nil,
+		`echo "it's"`:                   nil,
+		`a\b 'c'`:                       nil,
+	} {
+		got, ok := Quoted(text)
+		if d := cmp.Diff(want, got); ok != (want != nil) || ok && d != "" {
+			t.Errorf("Quoted(%q) = %q, %v", text, got, ok)
+		}
 	}
 }

