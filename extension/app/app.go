@@ -66,12 +66,16 @@ func NewJudge(configFile string) (config.Config, *engine.Judge, []string, error)
 		return cfg, nil, notes, err
 	}
 	if cfg.RulesDir != "" {
-		switch err := config.TrustedDir(cfg.RulesDir); {
+		dir, err := config.OpenRules(cfg.RulesDir)
+		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
 			notes = append(notes, fmt.Sprintf("refuse rules in %s: %v", cfg.RulesDir, err))
 		default:
-			set = set.With(os.DirFS(cfg.RulesDir), cfg.RulesDir)
+			set = set.With(dir, cfg.RulesDir)
+			if err := dir.Close(); err != nil {
+				notes = append(notes, fmt.Sprintf("rules in %s: %v", cfg.RulesDir, err))
+			}
 		}
 	}
 	for _, r := range set.Refused() {
@@ -90,6 +94,7 @@ func Open(ctx context.Context, o Options) (*App, error) {
 		return nil, err
 	}
 	a := &App{Config: cfg, Judge: judge, Notes: notes}
+	parts := a.parts()
 	for _, n := range notes {
 		o.Logger.Warn("configuration", "problem", n)
 	}
@@ -117,7 +122,7 @@ func Open(ctx context.Context, o Options) (*App, error) {
 		}
 		a.Engine, err = engine.New(ctx, engine.Options{
 			Judge: judge, Store: a.Store, Sources: sources, Logger: o.Logger.Named("engine"), Interval: cfg.CollectInterval,
-			HostID: MachineID(name), Host: name, Static: append(a.parts(), storeHealth), Users: users,
+			HostID: MachineID(name), Host: name, Static: append(parts, storeHealth), Users: users,
 		})
 		if err != nil {
 			return nil, errors.Join(err, a.Store.Close())
@@ -130,10 +135,10 @@ func Open(ctx context.Context, o Options) (*App, error) {
 	}
 	for _, t := range []*tables.Table{
 		tables.ServiceDiscoveryEvents(a.Store, nudger),
-		tables.ServiceDiscoveryScore(judge, evidence.ParsePlatform(runtime.GOOS)),
+		tables.ServiceDiscoveryScore(judge, evidence.ParsePlatform(runtime.GOOS), time.Now),
 		tables.ServiceDiscoveryRules(judge.Rules, a.Store),
-		tables.ServiceDiscoveryHealth(a.Store, a.Guard),
-		tables.ServiceDiscoveryBaselines(a.Store),
+		tables.ServiceDiscoveryHealth(a.Store, a.Guard, time.Now),
+		tables.ServiceDiscoveryBaselines(a.Store, time.Now),
 	} {
 		a.Tables = append(a.Tables, a.Guard.Wrap(t))
 	}
@@ -187,7 +192,8 @@ func (a *App) note(o Options, s string) {
 	o.Logger.Warn("state", "problem", s)
 }
 
-// parts are the health rows of what doesn't change while the program runs.
+// parts are the health rows of what doesn't change while the program runs. Notes
+// are those of the configuration so far.
 func (a *App) parts() []store.Health {
 	rules := store.Health{Component: "rules", State: evidence.StateOK, Detail: fmt.Sprintf("%d loaded", len(a.Judge.Rules.Rules()))}
 	if n := len(a.Judge.Rules.Refused()); n > 0 {

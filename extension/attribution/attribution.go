@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/osquery-rollcall/rollcall/extension/cmdline/winargv"
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 )
 
@@ -155,12 +156,14 @@ func system(p *evidence.Process) Result {
 		// netsh trace stop has Windows run gatherNetworkInfo.vbs, which lists the
 		// services; the script lies in System32, which only TrustedInstaller writes.
 		for _, a := range lineage(p) {
-			l := strings.ToLower(a.CmdLine)
-			if windowsSystemPath(a.Path, "cscript.exe") && strings.Contains(l, `\system32\gathernetworkinfo.vbs`) {
+			if windowsSystemPath(a.Path, "cscript.exe") && windowsSystemPath(scriptOf(a.CmdLine), "gathernetworkinfo.vbs") {
 				return Result{Kind: System, Subject: "gatherNetworkInfo", Basis: "child of Windows' own " + a.CmdLine, Strength: 1}
 			}
 		}
 	case evidence.Linux:
+		if p.ContainerID != "" {
+			break // inside a container the same path is another file
+		}
 		for _, a := range lineage(p) {
 			switch a.Path {
 			case "/usr/lib/systemd/systemd-update-helper", "/usr/bin/deb-systemd-helper", "/usr/bin/deb-systemd-invoke", "/usr/lib/update-notifier/apt-check":
@@ -202,6 +205,17 @@ func lineage(p *evidence.Process) []evidence.Ancestor {
 		return nil
 	}
 	return []evidence.Ancestor{{PID: p.ParentPID, Path: p.ParentPath, CmdLine: p.ParentCmdLine}}
+}
+
+// scriptOf is the script a script host runs: its first argument that is no option.
+// Later ones are the script's own.
+func scriptOf(line string) string {
+	for i, w := range winargv.Split(line) {
+		if i > 0 && !strings.HasPrefix(w, "/") {
+			return w
+		}
+	}
+	return ""
 }
 
 func windowsSystemPath(path, name string) bool {

@@ -9,14 +9,21 @@ import (
 	"gonum.org/v1/gonum/mathext"
 )
 
-// The model's constants (DESIGN: half-life 14 days, prior strength about 20).
+// The model's constants.
 const (
-	HalfLifeDays  = 14.0
-	PriorStrength = 20.0
+	// HalfLifeDays is after how many days a day's commands count half.
+	HalfLifeDays = 14.0
+	// priorDays is how many days of a user's own the others' rate is worth.
+	priorDays = 1.0
+	// correctedDays is how far back a clock goes at most before the days learned
+	// ahead of it were a clock's mistake.
+	correctedDays = 7
 	// overdispersion widens the predictive distribution: counts of people's
 	// commands cluster more than a Poisson process does.
 	overdispersion = 0.25
 	day            = 86400
+	hours          = 168 // of a week
+	maxHour        = 15  // what four bits hold
 )
 
 // State is what is remembered of one user and command family. The zero value has
@@ -29,23 +36,48 @@ type State struct {
 	Count float64
 	Days  float64
 	// Day is the current day (days since 1970 UTC) and Today its commands.
-	Day   int64
-	Today int64
+	Day   int32
+	Today int32
 	// Observations is the plain number of commands learned from.
-	Observations int64
-	// Hours counts commands by hour of the week, Monday 00:00 UTC first.
-	Hours [168]uint16
+	Observations int32
+	Hours        Profile
+}
+
+// Profile counts commands by hour of the week in four bits each. When one is full
+// all are halved: what stays is the shape, the newest weeks first.
+type Profile [hours / 2]byte
+
+// Hour is the count of an hour of the week, 0 to 15; see [HourOfWeek].
+func (p *Profile) Hour(h int) int {
+	if h < 0 || h >= hours {
+		return 0
+	}
+	return int(p[h/2]>>(4*(h%2))) & maxHour
+}
+
+func (p *Profile) add(h int) {
+	if p.Hour(h) == maxHour {
+		for i := range p {
+			p[i] = p[i] >> 1 & 0x77
+		}
+	}
+	p[h/2] += 1 << (4 * (h % 2))
 }
 
 // Advance closes the days before now: their counts are learned and discounted. A
-// clock that went backwards changes nothing.
+// clock that goes back a little changes nothing; one that goes back far was wrong
+// before, and the current day goes on from there, or nothing would be learned
+// until the wrong day comes.
 func (s State) Advance(now int64) State {
-	today := now / day
+	today := int32(max(math.MinInt32, min(now/day, math.MaxInt32)))
 	if s.Day == 0 {
 		s.Day = today
 		return s
 	}
-	n := today - s.Day
+	n := int64(today) - int64(s.Day)
+	if n < -correctedDays {
+		s.Day = today
+	}
 	if n <= 0 {
 		return s
 	}
@@ -75,39 +107,51 @@ func (s State) Observe(t int64) State {
 	if t > s.LastSeen {
 		s.LastSeen = t
 	}
-	s.Today++
-	s.Observations++
-	h := HourOfWeek(t)
-	if s.Hours[h] < math.MaxUint16 {
-		s.Hours[h]++
+	if s.Today < math.MaxInt32 {
+		s.Today++
 	}
+	if s.Observations < math.MaxInt32 {
+		s.Observations++
+	}
+	s.Hours.add(HourOfWeek(t))
 	return s
 }
 
 // HourOfWeek is 0 for Monday 00:00-01:00 UTC and 167 for Sunday 23:00-24:00.
 func HourOfWeek(t int64) int {
-	h := (t/3600 + 3*24) % 168 // 1970-01-01 was a Thursday
+	h := (t/3600 + 3*24) % hours // 1970-01-01 was a Thursday
 	if h < 0 {
-		h += 168
+		h += hours
 	}
 	return int(h)
 }
 
-// Predict returns mean and variance of the number of commands in one day under
-// the prior: host is the rate a day of the same family over all other users,
-// which fills in while this user is cold.
+// Predict returns mean and variance of the number of commands in one day. Host is
+// the rate a day of the other users of the same family, which fills in while this
+// one is cold.
 func (s State) Predict(host float64) (mean, variance float64) {
 	shape, rate := s.posterior(host)
 	mean = shape / rate
-	r := 1 / (1/shape + overdispersion)
-	return mean, mean + mean*mean/r
+	return mean, mean + mean*mean/dispersed(shape)
 }
 
-// posterior returns the Gamma parameters: shape and rate in days.
+// posterior returns the Gamma parameters: shape and rate in days. What cannot be,
+// from a state that was damaged, counts as nothing.
 func (s State) posterior(host float64) (shape, rate float64) {
-	const prior = PriorStrength / 20 // days' worth of the host's own rate
-	return s.Count + host*prior + 0.1, s.Days + prior
+	return sane(s.Count) + sane(host)*priorDays + 0.1, sane(s.Days) + priorDays
 }
+
+func sane(x float64) float64 {
+	const most = 1e9
+	if !(x > 0) { // NaN too
+		return 0
+	}
+	return math.Min(x, most)
+}
+
+// dispersed shrinks the shape, so that the predictive variance grows with the
+// square of the mean while the mean stays.
+func dispersed(shape float64) float64 { return 1 / (1/shape + overdispersion) }
 
 // Tail is the probability of k or more commands in the given number of days if
 // nothing had changed: the upper tail of the negative binomial predictive.
@@ -116,13 +160,9 @@ func (s State) Tail(k int, days, host float64) float64 {
 		return 1
 	}
 	shape, rate := s.posterior(host)
-	// Overdispersion shrinks the shape, so that the predictive variance grows with
-	// the square of the mean while the mean stays.
-	mean := shape / rate * days
-	r := 1 / (1/shape + overdispersion)
-	p := r / (r + mean)
-	// P(X >= k) = I_{1-p}(k, r)
-	return mathext.RegIncBeta(float64(k), r, 1-p)
+	mean, r := shape/rate*sane(days), dispersed(shape)
+	// P(X >= k) = I_x(k, r) with x the odds of one more.
+	return mathext.RegIncBeta(float64(k), r, mean/(r+mean))
 }
 
 // Learned reports whether enough was seen to say that something is unusual.

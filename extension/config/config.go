@@ -4,12 +4,17 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
-	"sort"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -82,14 +87,27 @@ func Load(path string, mustExist bool) (Config, error) {
 // Parse reads a configuration and checks it; errors name line and column.
 func Parse(data []byte) (Config, error) {
 	c := Default()
-	dec := yaml.NewDecoder(strings.NewReader(string(data)))
-	dec.KnownFields(true)
-	if err := dec.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
-		return Default(), fmt.Errorf("not valid: %w", err)
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	var doc, more yaml.Node
+	switch err := dec.Decode(&doc); {
+	case errors.Is(err, io.EOF):
+		return c, nil
+	case err != nil:
+		return Default(), fmt.Errorf("not valid YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
 	}
-	var root yaml.Node
-	_ = yaml.Unmarshal(data, &root) // decoded above: cannot fail differently
-	if err := c.check(&root); err != nil {
+	if err := dec.Decode(&more); err == nil {
+		return Default(), placed(&more, errors.New("a second document: only one is read"))
+	} else if !errors.Is(err, io.EOF) {
+		return Default(), fmt.Errorf("not valid YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	root := doc.Content[0]
+	if err := fits(root, reflect.TypeFor[Config](), ""); err != nil {
+		return Default(), err
+	}
+	if err := root.Decode(&c); err != nil {
+		return Default(), fmt.Errorf("not valid: %s", strings.TrimPrefix(err.Error(), "yaml: "))
+	}
+	if err := c.check(root); err != nil {
 		return Default(), err
 	}
 	return c, nil
@@ -97,99 +115,35 @@ func Parse(data []byte) (Config, error) {
 
 func (c Config) check(root *yaml.Node) error {
 	if c.CollectInterval < time.Second || c.CollectInterval > time.Hour {
-		return at(root, "collect_interval", fmt.Errorf("collect_interval is %v: must be 1s to 1h", c.CollectInterval))
+		return placed(lookUp(root, "collect_interval"), fmt.Errorf("collect_interval is %v: must be 1s to 1h", c.CollectInterval))
+	}
+	if c.RulesDir != "" && !filepath.IsAbs(c.RulesDir) {
+		return placed(lookUp(root, "rules_dir"), fmt.Errorf("rules_dir is %q: must be a whole path", c.RulesDir))
 	}
 	switch c.LogLevel {
 	case "trace", "debug", "info", "warn", "error":
 	default:
-		return at(root, "log_level", fmt.Errorf("log_level is %q: must be trace, debug, info, warn or error", c.LogLevel))
+		return placed(lookUp(root, "log_level"), fmt.Errorf("log_level is %q: must be trace, debug, info, warn or error", c.LogLevel))
 	}
-	names := score.DefaultWeights()
-	keys := make([]string, 0, len(c.Weights))
-	for k := range c.Weights {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	for _, k := range keys {
-		if _, ok := names[k]; !ok {
-			return at(root, k, fmt.Errorf("weights: no factor %q%s", k, nearest(k, names)))
+	factors := score.DefaultWeights()
+	names := slices.Sorted(maps.Keys(factors))
+	for _, k := range slices.Sorted(maps.Keys(c.Weights)) {
+		where := lookUp(root, "weights", k)
+		if _, ok := factors[k]; !ok {
+			return placed(where, fmt.Errorf("weights: no factor %q%s", k, nearest(k, names)))
 		}
-		if v := c.Weights[k]; v < -10 || v > 10 {
-			return at(root, k, fmt.Errorf("weights: %s is %v: must be -10 to 10", k, v))
+		if v := c.Weights[k]; !(v >= -10 && v <= 10) { // NaN too
+			return placed(where, fmt.Errorf("weights: %s is %v: must be -10 to 10", k, v))
 		}
 	}
 	for i, e := range c.Attribution.Expected {
-		if e.Reason == "" {
-			return at(root, "expected", fmt.Errorf("attribution: expected entry %d has no reason", i+1))
+		where := lookUp(root, "attribution", "expected", strconv.Itoa(i))
+		if strings.TrimSpace(e.Reason) == "" {
+			return placed(where, fmt.Errorf("attribution: expected entry %d has no reason", i+1))
 		}
-		if e.User == "" && e.Parent == "" && e.Command == "" {
-			return at(root, "expected", fmt.Errorf("attribution: expected entry %d (%s) names no user, parent or command: it would attribute everything", i+1, e.Reason))
-		}
-	}
-	return nil
-}
-
-// at adds the place of a key to an error.
-func at(root *yaml.Node, key string, err error) error {
-	if n := find(root, key, 0); n != nil {
-		return fmt.Errorf("line %d, column %d: %w", n.Line, n.Column, err)
-	}
-	return err
-}
-
-func find(n *yaml.Node, key string, depth int) *yaml.Node {
-	if n == nil || depth > 32 {
-		return nil
-	}
-	if n.Kind == yaml.MappingNode {
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			if n.Content[i].Value == key {
-				return n.Content[i]
-			}
-		}
-	}
-	for _, c := range n.Content {
-		if f := find(c, key, depth+1); f != nil {
-			return f
+		if strings.Trim(e.User+e.Parent+e.Command, "* ") == "" {
+			return placed(where, fmt.Errorf("attribution: expected entry %d (%s) names no user, parent or command: it would attribute everything", i+1, e.Reason))
 		}
 	}
 	return nil
-}
-
-// nearest suggests the valid name that differs least.
-func nearest(key string, names score.Weights) string {
-	best, dist := "", 4
-	for n := range names {
-		if d := distance(key, n); d < dist || d == dist && n < best {
-			best, dist = n, d
-		}
-	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf(", did you mean %q?", best)
-}
-
-// distance is Levenshtein's, for short names.
-func distance(a, b string) int {
-	if len(a) > 64 || len(b) > 64 {
-		return 64
-	}
-	prev := make([]int, len(b)+1)
-	for j := range prev {
-		prev[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		cur := make([]int, len(b)+1)
-		cur[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			cur[j] = min(prev[j]+1, cur[j-1]+1, prev[j-1]+cost)
-		}
-		prev = cur
-	}
-	return prev[len(b)]
 }

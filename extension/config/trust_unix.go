@@ -23,14 +23,7 @@ func Trusted(f *os.File) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("not a regular file")
 	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if ok && st.Uid != 0 && int(st.Uid) != os.Geteuid() {
-		return fmt.Errorf("it belongs to uid %d, must be root's", st.Uid)
-	}
-	if info.Mode().Perm()&0o022 != 0 {
-		return fmt.Errorf("others can write to it (mode %v); chmod go-w", info.Mode().Perm())
-	}
-	return nil
+	return ownerOnly(info)
 }
 
 // TrustedDir checks a directory the same way.
@@ -42,6 +35,10 @@ func TrustedDir(path string) error {
 	if !info.IsDir() {
 		return fmt.Errorf("not a directory")
 	}
+	return ownerOnly(info)
+}
+
+func ownerOnly(info os.FileInfo) error {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if ok && st.Uid != 0 && int(st.Uid) != os.Geteuid() {
 		return fmt.Errorf("it belongs to uid %d, must be root's", st.Uid)

@@ -33,3 +33,5 @@ func TrustedDir(path string) error {
 	}
 	return nil
 }
+
+func ownerOnly(os.FileInfo) error { return nil }

@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -15,8 +17,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/osquery-rollcall/rollcall/extension/baseline"
-	"github.com/osquery-rollcall/rollcall/extension/cmdline/secret"
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
+	"github.com/osquery-rollcall/rollcall/extension/rule"
 	"github.com/osquery-rollcall/rollcall/extension/store"
 )
 
@@ -26,7 +28,7 @@ const (
 	ReadLimit = 10_000
 	// maxRounds bounds how often a source with more waiting is read in a cycle.
 	maxRounds = 8
-	// readTimeout bounds one read of a source: others don't wait for it.
+	// readTimeout bounds one read of a source, unless Options say otherwise.
 	readTimeout = 20 * time.Second
 	// maxBaselines bounds the users and families remembered.
 	maxBaselines = 20_000
@@ -63,6 +65,9 @@ type Options struct {
 	Users interface {
 		Name(ctx context.Context, uid string) string
 	}
+	// ReadTimeout bounds one read of a source, 20 s by default. A source that does
+	// not end then is left to itself, and what it brings is taken when it comes.
+	ReadTimeout time.Duration
 	// Static are health rows of parts that don't change (rules, configuration).
 	Static []store.Health
 }
@@ -72,6 +77,7 @@ type Engine struct {
 	opts    Options
 	nudge   chan struct{}
 	mu      sync.Mutex // held during a collect cycle
+	readers []*reader
 	cursors map[string]string
 	bases   map[store.BaselineKey]baseline.State
 	written map[string]healthMark
@@ -96,7 +102,13 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
+	if o.ReadTimeout <= 0 {
+		o.ReadTimeout = readTimeout
+	}
 	e := &Engine{opts: o, nudge: make(chan struct{}, 1), written: map[string]healthMark{}, lineage: newLineage()}
+	for _, s := range o.Sources {
+		e.readers = append(e.readers, &reader{source: s})
+	}
 	var err error
 	if e.cursors, err = o.Store.Cursors(ctx); err != nil {
 		return nil, err
@@ -112,16 +124,11 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 
 // bindState ties the state to this machine: a cloned image starts anew.
 func (e *Engine) bindState(ctx context.Context) error {
-	st := e.opts.Store
-	id, err := st.Meta(ctx, "machine")
+	id, since, err := e.opts.Store.Bound(ctx)
 	if err != nil {
 		return err
 	}
-	since, err := st.Meta(ctx, "learning_since")
-	if err != nil {
-		return err
-	}
-	if t, err := time.Parse(time.RFC3339, since); err == nil && (id == e.opts.HostID || id == "") {
+	if t, err := time.Parse(time.RFC3339, since); err == nil && id == e.opts.HostID {
 		e.since = t
 		return nil
 	}
@@ -130,29 +137,8 @@ func (e *Engine) bindState(ctx context.Context) error {
 		e.opts.Logger.Info("state belongs to another machine, learning starts anew", "state_machine", id)
 		e.cursors, e.bases = map[string]string{}, map[store.BaselineKey]baseline.State{}
 	}
-	if err := st.SetMeta(ctx, "machine", e.opts.HostID); err != nil {
-		return err
-	}
-	return st.SetMeta(ctx, "learning_since", e.since.Format(time.RFC3339))
+	return e.opts.Store.Bind(ctx, e.opts.HostID, e.since.Format(time.RFC3339))
 }
-
-// Of implements History.
-func (e *Engine) Of(username, family string) (baseline.State, float64) {
-	var host, days float64
-	for k, s := range e.bases {
-		if k.Family == family && k.Username != username {
-			host += s.Count
-			days = max(days, s.Days)
-		}
-	}
-	if days > 0 {
-		host /= days
-	}
-	return e.bases[store.BaselineKey{Username: username, Family: family}], host
-}
-
-// Learned implements History.
-func (e *Engine) Learned() bool { return e.opts.Now().Sub(e.since) >= learnAfter }
 
 // Run collects every interval, and when nudged, until ctx ends. It returns nil
 // then.
@@ -189,13 +175,6 @@ func (e *Engine) Nudge() {
 	}
 }
 
-// reading is what one source brought in a cycle.
-type reading struct {
-	source Source
-	batch  evidence.Batch
-	err    error
-}
-
 // Collect runs one cycle: read every source, judge, and commit rows, cursors and
 // baselines together.
 func (e *Engine) Collect(ctx context.Context) error {
@@ -217,19 +196,6 @@ func (e *Engine) cycle(ctx context.Context) (more bool, err error) {
 		return false, ctx.Err()
 	}
 	b := &store.Batch{Now: now.Unix(), Cursors: map[string]string{}, Rules: map[string]store.RuleStat{}, Gaps: map[string][]evidence.Gap{}}
-	matched := map[string]int64{}
-	var events []*store.Event
-	for _, p := range e.complete(ctx, readings) {
-		ev, err := e.judge(p, now)
-		if err != nil {
-			e.opts.Logger.Error("could not judge a process", "source", p.Source, "error", err)
-			continue
-		}
-		if ev != nil {
-			matched[p.Source]++
-			events = append(events, ev)
-		}
-	}
 	for _, r := range readings {
 		name := r.source.Name()
 		if r.batch.Cursor != "" && r.batch.Cursor != e.cursors[name] {
@@ -240,25 +206,41 @@ func (e *Engine) cycle(ctx context.Context) (more bool, err error) {
 		}
 		more = more || r.batch.More
 	}
-	events = merge(events)
-	if events, err = e.opts.Store.Fresh(ctx, events); err != nil {
-		return false, err
+	sightings, matched := e.sight(e.complete(ctx, readings))
+	fresh, err := e.opts.Store.Fresh(ctx, sightings)
+	if err != nil {
+		// A write mends what a read found damaged; the evidence comes again.
+		nothing := &store.Batch{Now: now.Unix(), Cursors: map[string]string{}, Baselines: map[store.BaselineKey]baseline.State{}}
+		return false, errors.Join(err, e.commit(ctx, nothing))
 	}
-	b.Events = events
-	b.Baselines = e.learn(events)
-	for _, ev := range events {
-		for _, id := range splitIDs(ev.RuleIDs) {
+	h := &history{known: e.bases, changed: map[store.BaselineKey]baseline.State{}, learned: now.Sub(e.since) >= learnAfter, now: now.Unix()}
+	for _, s := range fresh {
+		ev, err := e.judge(&s.Process, h, now)
+		if err != nil {
+			e.opts.Logger.Error("could not judge a process", "source", s.Process.Source, "error", err)
+			continue
+		}
+		if ev == nil {
+			continue
+		}
+		ev.Identity = s.Identity
+		b.Events = append(b.Events, ev)
+		if ev.Scope != string(rule.ScopeSingle) {
+			h.observe(ev.Process.Username, ev.Family, ev.Process.Time)
+		}
+		for _, id := range ids(ev.RuleIDs) {
 			st := b.Rules[id]
 			st.Matches++
 			st.LastMatch = max(st.LastMatch, ev.Process.Time)
 			b.Rules[id] = st
 		}
 	}
+	b.Baselines = h.changed
 	b.Health = e.health(readings, matched, now)
 	if len(b.Events)+len(b.Cursors)+len(b.Health)+len(b.Gaps) == 0 {
 		return false, nil
 	}
-	if err := e.opts.Store.Commit(ctx, b); err != nil {
+	if err := e.commit(ctx, b); err != nil {
 		return false, fmt.Errorf("commit a cycle: %w", err)
 	}
 	for k, v := range b.Cursors {
@@ -270,8 +252,8 @@ func (e *Engine) cycle(ctx context.Context) (more bool, err error) {
 	for _, h := range b.Health {
 		e.written[h.Component] = healthMark{h.State, h.Detail, now}
 	}
-	if len(events) > 0 {
-		e.opts.Logger.Debug("collected", "events", len(events))
+	if len(b.Events) > 0 {
+		e.opts.Logger.Debug("collected", "events", len(b.Events))
 	}
 	if now.Sub(e.trimmed) >= trimEvery {
 		e.trimmed = now
@@ -282,6 +264,37 @@ func (e *Engine) cycle(ctx context.Context) (more bool, err error) {
 		}
 	}
 	return more, nil
+}
+
+// commit writes a batch. When the store had to begin a new database, everything the
+// engine knows goes with it.
+func (e *Engine) commit(ctx context.Context, b *store.Batch) error {
+	err := e.opts.Store.Commit(ctx, b)
+	if !errors.Is(err, store.ErrRecovered) {
+		return err
+	}
+	e.opts.Logger.Error("the state was damaged", "error", err)
+	if err := e.opts.Store.Bind(ctx, e.opts.HostID, e.since.Format(time.RFC3339)); err != nil {
+		return err
+	}
+	for k, v := range e.cursors {
+		if _, ok := b.Cursors[k]; !ok {
+			b.Cursors[k] = v
+		}
+	}
+	for k, v := range e.bases {
+		if _, ok := b.Baselines[k]; !ok {
+			b.Baselines[k] = v
+		}
+	}
+	e.written = map[string]healthMark{}
+	for i, h := range e.opts.Static {
+		if h.Component == "store" {
+			e.opts.Static = slices.Clone(e.opts.Static)
+			e.opts.Static[i].State, e.opts.Static[i].Detail = evidence.StateDegraded, err.Error()
+		}
+	}
+	return e.opts.Store.Commit(ctx, b)
 }
 
 // complete puts the processes of all sources in the order of time and fills in
@@ -317,43 +330,52 @@ func (e *Engine) complete(ctx context.Context, readings []reading) []*evidence.P
 	return all
 }
 
-// read asks every source at once, so that a slow one delays no other's time.
-func (e *Engine) read(ctx context.Context) []reading {
-	out := make([]reading, len(e.opts.Sources))
-	var wg sync.WaitGroup
-	for i, s := range e.opts.Sources {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			out[i] = e.readOne(ctx, s)
-		}()
+// sight finds the processes that match a rule and makes one of those that are the
+// same process start, seen by several sources: it names all and knows what any of
+// them knows. Matched counts by source.
+func (e *Engine) sight(all []*evidence.Process) (out []*store.Event, matched map[string]int64) {
+	matched = map[string]int64{}
+	latest := map[int64]*store.Event{}
+	for _, p := range all {
+		if ok, err := e.matches(p); err != nil {
+			e.opts.Logger.Error("could not judge a process", "source", p.Source, "error", err)
+			continue
+		} else if !ok {
+			continue
+		}
+		matched[p.Source]++
+		id := identityOf(p)
+		if first, ok := latest[id]; ok && p.Time-first.Process.Time <= store.SightingWindow {
+			merge(&first.Process, p)
+			continue
+		}
+		ev := &store.Event{Identity: id, Process: *p}
+		latest[id] = ev
+		out = append(out, ev)
 	}
-	wg.Wait()
-	return out
+	return out, matched
 }
 
-func (e *Engine) readOne(ctx context.Context, s Source) (r reading) {
-	r.source = s
+// matches reports whether any rule matches. It recovers, as judge does: what is
+// read is hostile, and one process is not worth the extension.
+func (e *Engine) matches(p *evidence.Process) (ok bool, err error) {
 	defer func() {
-		// A source that panics is a failed source, not a dead extension.
-		if v := recover(); v != nil {
-			r.batch, r.err = evidence.Batch{}, fmt.Errorf("source %s panicked: %v", s.Name(), v)
+		if r := recover(); r != nil {
+			ok, err = false, fmt.Errorf("matching panicked: %v", r)
 		}
 	}()
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	r.batch, r.err = s.Read(ctx, e.cursors[s.Name()], ReadLimit)
-	return r
+	res := e.opts.Judge.understand(p)
+	return len(e.opts.Judge.Rules.Match(p, &res)) > 0, nil
 }
 
 // judge makes an event of a process, nil when no rule matched.
-func (e *Engine) judge(p *evidence.Process, now time.Time) (ev *store.Event, err error) {
+func (e *Engine) judge(p *evidence.Process, h History, now time.Time) (ev *store.Event, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			ev, err = nil, fmt.Errorf("judge panicked: %v", r)
+			ev, err = nil, fmt.Errorf("judging panicked: %v", r)
 		}
 	}()
-	v := e.opts.Judge.Judge(p, e, now)
+	v := e.opts.Judge.Judge(p, h, now)
 	if !v.Matched {
 		return nil, nil
 	}
@@ -365,9 +387,9 @@ func (e *Engine) event(p *evidence.Process, v Verdict, now time.Time) *store.Eve
 	identity := identityOf(p)
 	ev := &store.Event{
 		Recorded: now.Unix(), Identity: identity,
-		Score: v.Score, Severity: v.Severity, Scope: string(v.Scope), Family: v.Family,
+		Score: v.Score, Severity: v.Severity, Scope: string(v.Scope), Family: shown(v.Family),
 		RuleIDs: jsonText(v.RuleIDs), Reasons: jsonText(v.Reasons), Technique: v.Technique,
-		Canonical: jsonText(clean(v.Canonical)), RemoteHost: printable(v.RemoteHost), Attribution: string(v.Attribution.Kind),
+		Canonical: jsonText(presentAll(v.Canonical)), RemoteHost: shown(v.RemoteHost), Attribution: string(v.Attribution.Kind),
 		Process: *p,
 	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%d\x00%d", e.opts.HostID, p.Time, p.PID, identity))
@@ -381,34 +403,21 @@ func (e *Engine) event(p *evidence.Process, v Verdict, now time.Time) *store.Eve
 	q := &ev.Process
 	q.CmdLine, q.ParentCmdLine = present(p.CmdLine), present(p.ParentCmdLine)
 	chain := make([]map[string]any, 0, len(p.Ancestry))
-	for _, a := range p.Ancestry {
-		chain = append(chain, map[string]any{"pid": a.PID, "path": printable(a.Path), "cmdline": present(a.CmdLine)})
+	for i, a := range p.Ancestry {
+		if i == maxAncestors {
+			break
+		}
+		cmd := a.CmdLine
+		if len(cmd) > maxRemembered {
+			cmd = cmd[:maxRemembered]
+		}
+		chain = append(chain, map[string]any{"pid": a.PID, "path": shown(a.Path), "cmdline": present(cmd)})
 	}
 	ev.Ancestry = jsonText(chain)
 	for _, s := range []*string{&q.Path, &q.ParentPath, &q.UID, &q.Username, &q.LoginUser, &q.LoginSource, &q.LogonID, &q.Session, &q.ContainerID, &q.CWD, &q.Host, &q.Source, &q.EID} {
-		*s = printable(strings.ToValidUTF8(*s, "\ufffd"))
+		*s = shown(*s)
 	}
 	return ev
-}
-
-// maxText bounds a text column.
-const maxText = 16 << 10
-
-// present masks, cuts and cleans a command line for storing.
-func present(s string) string {
-	if len(s) > maxText {
-		s = s[:maxText] + "..."
-	}
-	s, _ = secret.MaskIn(strings.ToValidUTF8(s, "\ufffd"))
-	return printable(s)
-}
-
-func clean(list []string) []string {
-	out := make([]string, len(list))
-	for i, s := range list {
-		out[i] = printable(strings.ToValidUTF8(s, "\ufffd"))
-	}
-	return out
 }
 
 // identityOf is the same for one process start whichever source saw it: sources
@@ -431,65 +440,34 @@ func identityOf(p *evidence.Process) int64 {
 	return int64(binary.LittleEndian.Uint64(h.Sum(nil)) >> 1)
 }
 
-// merge makes one event of sightings of one process start in a cycle; the first
-// names all sources.
-func merge(events []*store.Event) []*store.Event {
-	sort.SliceStable(events, func(i, j int) bool { return events[i].Process.Time < events[j].Process.Time })
-	byIdentity := map[int64]*store.Event{}
-	out := events[:0]
-	for _, ev := range events {
-		first, ok := byIdentity[ev.Identity]
-		if ok && ev.Process.Time-first.Process.Time <= 5 {
-			if !strings.Contains(","+first.Process.Source+",", ","+ev.Process.Source+",") {
-				first.Process.Source += "," + ev.Process.Source
-			}
-			fill(first, ev)
-			continue
-		}
-		byIdentity[ev.Identity] = ev
-		out = append(out, ev)
+// merge takes what only the second sighting of a process start knows.
+func merge(to, from *evidence.Process) {
+	if !strings.Contains(","+to.Source+",", ","+from.Source+",") {
+		to.Source += "," + from.Source
 	}
-	return out
-}
-
-// fill takes what only the second sighting knows.
-func fill(to, from *store.Event) {
-	a, b := &to.Process, &from.Process
+	if to.ArgsJoined && !from.ArgsJoined && !from.Truncated {
+		to.CmdLine, to.ArgsJoined = from.CmdLine, false
+	}
 	for _, f := range []struct{ to, from *string }{
-		{&a.Path, &b.Path}, {&a.ParentPath, &b.ParentPath}, {&a.ParentCmdLine, &b.ParentCmdLine}, {&a.CWD, &b.CWD},
-		{&a.Username, &b.Username}, {&a.UID, &b.UID}, {&a.LoginUser, &b.LoginUser}, {&a.LoginSource, &b.LoginSource},
-		{&a.Session, &b.Session}, {&a.ContainerID, &b.ContainerID}, {&a.LogonID, &b.LogonID}, {&to.Elevated, &from.Elevated},
+		{&to.Path, &from.Path}, {&to.OriginalFileName, &from.OriginalFileName}, {&to.CWD, &from.CWD},
+		{&to.ParentPath, &from.ParentPath}, {&to.ParentCmdLine, &from.ParentCmdLine},
+		{&to.Username, &from.Username}, {&to.UID, &from.UID}, {&to.LoginUser, &from.LoginUser}, {&to.LoginUID, &from.LoginUID},
+		{&to.LoginSource, &from.LoginSource}, {&to.LogonID, &from.LogonID}, {&to.Session, &from.Session}, {&to.TTY, &from.TTY},
+		{&to.IntegrityLevel, &from.IntegrityLevel}, {&to.ContainerID, &from.ContainerID},
 	} {
 		if *f.to == "" {
 			*f.to = *f.from
 		}
 	}
+	if to.Elevated == evidence.Unknown {
+		to.Elevated = from.Elevated
+	}
 	if len(from.Ancestry) > len(to.Ancestry) {
 		to.Ancestry = from.Ancestry
 	}
-	if a.ParentPID == 0 {
-		a.ParentPID = b.ParentPID
+	if to.ParentPID == 0 {
+		to.ParentPID = from.ParentPID
 	}
-}
-
-// learn observes fresh events and returns the baselines that changed.
-func (e *Engine) learn(events []*store.Event) map[store.BaselineKey]baseline.State {
-	changed := map[store.BaselineKey]baseline.State{}
-	for _, ev := range events {
-		if ev.Scope == "single" {
-			continue
-		}
-		k := store.BaselineKey{Username: ev.Process.Username, Family: ev.Family}
-		st, ok := changed[k]
-		if !ok {
-			st, ok = e.bases[k]
-			if !ok && len(e.bases)+len(changed) >= maxBaselines {
-				continue
-			}
-		}
-		changed[k] = st.Observe(ev.Process.Time)
-	}
-	return changed
 }
 
 // health returns the rows that changed since they were written last.
@@ -530,15 +508,11 @@ func (e *Engine) health(readings []reading, matched map[string]int64, now time.T
 	return out
 }
 
-// splitIDs reads the JSON list this package wrote.
-func splitIDs(s string) []string {
-	s = strings.Trim(s, "[]")
-	if s == "" {
+// ids reads the JSON list this package wrote.
+func ids(list string) []string {
+	var out []string
+	if err := json.Unmarshal([]byte(list), &out); err != nil {
 		return nil
 	}
-	parts := strings.Split(s, ",")
-	for i := range parts {
-		parts[i] = strings.Trim(parts[i], `"`)
-	}
-	return parts
+	return out
 }

@@ -3,7 +3,6 @@
 package engine
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -26,6 +25,10 @@ type Judge struct {
 	// Understand reads a command line; cmdline.Parse by default.
 	Understand func(cmdline.Input) cmdline.Result
 }
+
+// newFor is how long after its first command a user's family is new, in seconds:
+// the commands of one visit are as new as its first.
+const newFor = 3600
 
 // volumeTail is the probability below which a day's count is an anomaly.
 const volumeTail = 0.001
@@ -62,18 +65,7 @@ type Verdict struct {
 
 // Judge scores the process p against its history at the time now.
 func (j *Judge) Judge(p *evidence.Process, h History, now time.Time) Verdict {
-	understand := j.Understand
-	if understand == nil {
-		understand = cmdline.Parse
-	}
-	res := understand(cmdline.Input{
-		Text: p.CmdLine, Platform: p.Platform, Path: p.Path, CWD: p.CWD,
-		OriginalFileName: p.OriginalFileName, ArgsJoined: p.ArgsJoined,
-	})
-	return j.judge(p, res, h, now)
-}
-
-func (j *Judge) judge(p *evidence.Process, res cmdline.Result, h History, now time.Time) Verdict {
+	res := j.understand(p)
 	v := Verdict{Commands: res.Commands, Issues: res.Issues, Verdict: score.Verdict{Severity: "informational"}}
 	v.Hits = j.Rules.Match(p, &res)
 	if len(v.Hits) == 0 {
@@ -128,6 +120,7 @@ func (j *Judge) judge(p *evidence.Process, res cmdline.Result, h History, now ti
 	if len(cmds) == 0 {
 		masked, _ := secret.MaskIn(p.CmdLine)
 		v.Canonical = []string{masked}
+		cmds = res.Commands // the rule is about the process: all of it counts
 	}
 	lineage, _ := score.SuspiciousAncestor(p)
 	if lineage == "script_host" {
@@ -144,9 +137,20 @@ func (j *Judge) judge(p *evidence.Process, res cmdline.Result, h History, now ti
 	}
 	v.Verdict = score.Sum(best.Severity(), best.Title, factors, j.Weights)
 	for i := range v.Reasons {
-		v.Reasons[i].Evidence, _ = secret.MaskIn(printable(v.Reasons[i].Evidence))
+		v.Reasons[i].Evidence = present(v.Reasons[i].Evidence)
 	}
 	return v
+}
+
+func (j *Judge) understand(p *evidence.Process) cmdline.Result {
+	parse := j.Understand
+	if parse == nil {
+		parse = cmdline.Parse
+	}
+	return parse(cmdline.Input{
+		Text: p.CmdLine, Platform: p.Platform, Path: p.Path, CWD: p.CWD,
+		OriginalFileName: p.OriginalFileName, ArgsJoined: p.ArgsJoined,
+	})
 }
 
 // better prefers the higher level, then the wider scope.
@@ -163,13 +167,13 @@ func historyFactors(p *evidence.Process, r *rule.Rule, h History, now time.Time)
 		return nil
 	}
 	st, host := h.Of(p.Username, r.Family)
-	if st.Observations == 0 {
-		if h.Learned() {
-			return []score.Factor{{Name: "first_seen", Evidence: fmt.Sprintf("%s never used %s here before", nonEmpty(p.Username, "this user"), r.Family)}}
-		}
-		return nil
-	}
-	if !st.Learned() {
+	who := nonEmpty(p.Username, "this user")
+	switch {
+	case h.Learned() && st.Observations == 0:
+		return []score.Factor{{Name: "first_seen", Evidence: fmt.Sprintf("%s never used %s here before", who, r.Family)}}
+	case h.Learned() && p.Time >= st.FirstSeen && p.Time-st.FirstSeen < newFor:
+		return []score.Factor{{Name: "first_seen", Evidence: fmt.Sprintf("%s first used %s here %d s before", who, r.Family, p.Time-st.FirstSeen)}}
+	case !st.Learned():
 		return nil
 	}
 	st = st.Advance(now.Unix())
@@ -187,54 +191,4 @@ func nonEmpty(s, other string) string {
 		return other
 	}
 	return s
-}
-
-// printable escapes control characters, so that no result breaks a log line or a
-// terminal.
-func printable(s string) string {
-	clean := true
-	for _, r := range s {
-		if r < 0x20 || r == 0x7f || r == 0xfffd || r >= 0x80 && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
-			clean = false
-			break
-		}
-	}
-	if clean {
-		return s
-	}
-	var b strings.Builder
-	for _, r := range s {
-		switch {
-		case r == '\n':
-			b.WriteString(`\n`)
-		case r == '\t':
-			b.WriteString(`\t`)
-		case r == '\r':
-			b.WriteString(`\r`)
-		case r < 0x20 || r == 0x7f || r >= 0x80 && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069:
-			fmt.Fprintf(&b, `\u%04x`, r)
-		default:
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
-
-// Presentable returns texts as they may be shown: secrets masked, control
-// characters escaped.
-func Presentable(list []string) []string {
-	out := make([]string, len(list))
-	for i, s := range list {
-		out[i] = present(s)
-	}
-	return out
-}
-
-// jsonText writes v as JSON for a column; a value that cannot be written is empty.
-func jsonText(v any) string {
-	b, err := json.Marshal(v)
-	if err != nil || string(b) == "null" {
-		return "[]"
-	}
-	return string(b)
 }

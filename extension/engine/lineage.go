@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"strings"
+
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 )
 
@@ -39,13 +41,18 @@ func (l *lineage) remember(p *evidence.Process) {
 	}
 	r := remembered{pid: p.PID, parent: p.ParentPID, time: p.Time, path: p.Path, cmdline: p.CmdLine}
 	if len(r.cmdline) > maxRemembered {
-		r.cmdline = r.cmdline[:maxRemembered]
+		r.cmdline = strings.Clone(r.cmdline[:maxRemembered]) // or all of it is kept
 	}
-	if i, ok := l.byPID[p.PID]; ok && l.ring[i].time <= p.Time && l.ring[i].parent == p.ParentPID {
-		// The same process ran another program (exec): what it is now counts for
-		// its children.
-		l.ring[i] = r
-		return
+	if i, ok := l.byPID[p.PID]; ok {
+		if l.ring[i].time > p.Time {
+			return // late evidence of an earlier process does not replace a later one
+		}
+		if l.ring[i].parent == p.ParentPID {
+			// The same process ran another program (exec): what it is now counts for
+			// its children.
+			l.ring[i] = r
+			return
+		}
 	}
 	if len(l.ring) < maxProcesses {
 		l.byPID[p.PID] = len(l.ring)
@@ -62,9 +69,21 @@ func (l *lineage) remember(p *evidence.Process) {
 
 // complete fills in the parent and ancestry that the source did not give.
 func (l *lineage) complete(p *evidence.Process) {
-	if len(p.Ancestry) > 0 || p.ParentPID <= 0 {
+	if len(p.Ancestry) == 0 {
+		l.ancestors(p)
+	}
+	if len(p.Ancestry) == 0 {
 		return
 	}
+	if p.ParentPath == "" {
+		p.ParentPath = p.Ancestry[0].Path
+	}
+	if p.ParentCmdLine == "" {
+		p.ParentCmdLine = p.Ancestry[0].CmdLine
+	}
+}
+
+func (l *lineage) ancestors(p *evidence.Process) {
 	seen := map[int64]bool{p.PID: true}
 	pid, before := p.ParentPID, p.Time
 	for len(p.Ancestry) < maxAncestors && pid > 0 && !seen[pid] {
@@ -77,13 +96,5 @@ func (l *lineage) complete(p *evidence.Process) {
 		r := l.ring[i]
 		p.Ancestry = append(p.Ancestry, evidence.Ancestor{PID: r.pid, Path: r.path, CmdLine: r.cmdline})
 		pid, before = r.parent, r.time
-	}
-	if len(p.Ancestry) > 0 {
-		if p.ParentPath == "" {
-			p.ParentPath = p.Ancestry[0].Path
-		}
-		if p.ParentCmdLine == "" {
-			p.ParentCmdLine = p.Ancestry[0].CmdLine
-		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 )
 
 // createPrivate makes sure that the database file exists, is a regular file of
@@ -55,12 +56,22 @@ func secureDir(dir string) error {
 	return nil
 }
 
-// setAside renames a database that cannot be read, with its companions.
-func setAside(path, aside string) error {
-	for _, ext := range []string{"-wal", "-shm"} {
+// setAside renames a database that cannot be used, with its companions, to a name
+// that is free, and returns that.
+func setAside(path string, now time.Time) (string, error) {
+	aside := fmt.Sprintf("%s.corrupt-%d", path, now.Unix())
+	for n := 2; ; n++ {
+		if _, err := os.Lstat(aside); errors.Is(err, fs.ErrNotExist) {
+			break
+		} else if err != nil {
+			return "", err
+		}
+		aside = fmt.Sprintf("%s.corrupt-%d-%d", path, now.Unix(), n)
+	}
+	for _, ext := range []string{"-wal", "-shm", ""} {
 		if err := os.Rename(path+ext, aside+ext); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+			return "", err
 		}
 	}
-	return os.Rename(path, aside)
+	return aside, nil
 }

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	sq "github.com/Masterminds/squirrel"
@@ -29,6 +31,8 @@ const (
 	MaxGaps   = 10_000
 	// MaxRows is the most one read returns, newest first.
 	MaxRows = 10_000
+	// SightingWindow is how far apart sources may date one process start, seconds.
+	SightingWindow = 5
 )
 
 // ErrLocked says that another process writes to the state directory; it can be
@@ -37,6 +41,14 @@ var ErrLocked = errors.New("another rollcall writes to this state directory")
 
 // ErrNewer says that a newer Rollcall wrote the database.
 var ErrNewer = errors.New("the database was written by a newer rollcall: upgrade, or set the file aside")
+
+// ErrRecovered says that a batch was not written because the database was found
+// damaged: it was set aside, a new one is in its place, and the batch can be
+// written again.
+var ErrRecovered = errors.New("the database was damaged and set aside")
+
+// errDamaged is damage that SQLite reports as text, not as a code.
+var errDamaged = errors.New("the database is damaged")
 
 // Event is one row of service_discovery_events.
 type Event struct {
@@ -102,10 +114,17 @@ type Store struct {
 	temp     bool
 	readOnly bool
 	lock     *fileLock
-	write    *sqlite.Conn // owned by the one goroutine that calls Commit
-	writeMu  chan struct{}
-	read     *sqlitex.Pool
-	// Recovered is the file a corrupt database was set aside to, empty for none.
+	// write is owned by whoever holds writeMu; nil while no database can be opened.
+	write   *sqlite.Conn
+	writeMu chan struct{}
+	// damaged is set by a read that met damage; the next Commit sees to it.
+	damaged atomic.Bool
+
+	readMu sync.Mutex // guards the pointer, not the pool
+	pool   *sqlitex.Pool
+
+	// Recovered is the file a corrupt database was set aside to by Open, empty for
+	// none.
 	Recovered string
 }
 
@@ -120,24 +139,65 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dir: dir, lock: lock}
+	s := &Store{dir: dir, lock: lock, writeMu: make(chan struct{}, 1)}
 	if err := s.open(ctx); err != nil {
 		if !corrupt(err) {
-			_ = lock.release()
-			return nil, err
+			return nil, errors.Join(err, lock.release())
 		}
-		aside := fmt.Sprintf("%s.corrupt-%d", s.path(), time.Now().Unix())
-		if err := setAside(s.path(), aside); err != nil {
-			_ = lock.release()
-			return nil, fmt.Errorf("set a corrupt database aside: %w", err)
-		}
-		if err := s.open(ctx); err != nil {
-			_ = lock.release()
-			return nil, err
+		aside, err := s.replace(ctx)
+		if err != nil {
+			return nil, errors.Join(err, s.Close())
 		}
 		s.Recovered = aside
 	}
 	return s, nil
+}
+
+// replace sets the database aside and begins a new one. The caller is the only
+// writer.
+func (s *Store) replace(ctx context.Context) (aside string, err error) {
+	if s.write != nil {
+		_ = s.write.Close() // it is damaged: what it says on closing is no news
+		s.write = nil
+	}
+	if pool := s.swap(nil); pool != nil {
+		_ = pool.Close()
+	}
+	if aside, err = setAside(s.path(), time.Now()); err != nil {
+		return "", fmt.Errorf("set a corrupt database aside: %w", err)
+	}
+	if err := s.open(ctx); err != nil {
+		return aside, err
+	}
+	s.damaged.Store(false)
+	return aside, nil
+}
+
+func (s *Store) swap(pool *sqlitex.Pool) (old *sqlitex.Pool) {
+	s.readMu.Lock()
+	defer s.readMu.Unlock()
+	old, s.pool = s.pool, pool
+	return old
+}
+
+// take lends a connection for reading; give takes it back and looks at the error
+// of what was read.
+func (s *Store) take(ctx context.Context) (conn *sqlite.Conn, give func(error), err error) {
+	s.readMu.Lock()
+	pool := s.pool
+	s.readMu.Unlock()
+	if pool == nil {
+		return nil, nil, errors.New("no database is open")
+	}
+	if conn, err = pool.Take(ctx); err != nil {
+		return nil, nil, err
+	}
+	return conn, func(err error) {
+		if corrupt(err) {
+			s.damaged.Store(true)
+		}
+		pool.Put(conn)
+	}, nil
 }
 
 // OpenTemporary opens a store of its own that goes with Close.
@@ -165,15 +225,14 @@ func OpenReadOnly(ctx context.Context, dir string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open state read-only: %w", err)
 	}
-	s.read = pool
-	conn, err := pool.Take(ctx)
-	if err != nil {
-		_ = pool.Close()
-		return nil, fmt.Errorf("open state read-only: %w", err)
+	s.pool = pool
+	conn, give, err := s.take(ctx)
+	if err == nil {
+		err = refuseNewer(conn)
+		give(err) // before Close, which waits for it
 	}
-	defer pool.Put(conn)
-	if err := refuseNewer(conn); err != nil {
-		return nil, errors.Join(err, pool.Close())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open state read-only: %w", err), pool.Close())
 	}
 	return s, nil
 }
@@ -211,12 +270,36 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if err := sqlitemigration.Migrate(ctx, conn, schema); err != nil {
 		return fmt.Errorf("bring the database up to date: %w", err)
 	}
+	if err := checkSmall(conn); err != nil {
+		return err
+	}
 	pool, err := sqlitex.NewPool(s.path(), sqlitex.PoolOptions{Flags: sqlite.OpenReadOnly, PoolSize: 4, PrepareConn: prepareReader})
 	if err != nil {
 		return fmt.Errorf("open the database for reading: %w", err)
 	}
-	s.write, s.read = conn, pool
-	s.writeMu = make(chan struct{}, 1)
+	s.write = conn
+	s.swap(pool)
+	return nil
+}
+
+// checkSmall looks for damage in the tables that everything starts from; events
+// would take too long, and a damaged one is noticed when it is read.
+func checkSmall(conn *sqlite.Conn) error {
+	for _, name := range []string{"meta", "cursors", "baselines", "rule_stats", "health"} {
+		var problem string
+		err := sqlitex.ExecuteTransient(conn, "PRAGMA quick_check('"+name+"')", &sqlitex.ExecOptions{ResultFunc: func(st *sqlite.Stmt) error {
+			if text := st.ColumnText(0); text != "ok" {
+				problem = text
+			}
+			return nil
+		}})
+		if err != nil {
+			return fmt.Errorf("check table %s: %w", name, err)
+		}
+		if problem != "" {
+			return fmt.Errorf("%w: table %s: %s", errDamaged, name, problem)
+		}
+	}
 	return nil
 }
 
@@ -240,6 +323,9 @@ func refuseNewer(conn *sqlite.Conn) error {
 }
 
 func corrupt(err error) bool {
+	if errors.Is(err, errDamaged) {
+		return true
+	}
 	switch sqlite.ErrCode(err).ToPrimary() {
 	case sqlite.ResultCorrupt, sqlite.ResultNotADB:
 		return true
@@ -250,8 +336,8 @@ func corrupt(err error) bool {
 // Close ends all connections and gives the directory up.
 func (s *Store) Close() error {
 	var errs []error
-	if s.read != nil {
-		errs = append(errs, s.read.Close())
+	if pool := s.swap(nil); pool != nil {
+		errs = append(errs, pool.Close())
 	}
 	if s.write != nil {
 		errs = append(errs, s.write.Close())
@@ -285,16 +371,15 @@ func (e *Event) values() []any {
 }
 
 // Fresh returns the events whose process start no source has brought before.
-func (s *Store) Fresh(ctx context.Context, events []*Event) ([]*Event, error) {
+func (s *Store) Fresh(ctx context.Context, events []*Event) (fresh []*Event, err error) {
 	if len(events) == 0 {
 		return nil, nil
 	}
-	conn, err := s.read.Take(ctx)
+	conn, give, err := s.take(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("look for known events: %w", err)
 	}
-	defer s.read.Put(conn)
-	var fresh []*Event
+	defer func() { give(err) }()
 	for _, e := range events {
 		known, err := s.sighted(conn, e)
 		if err != nil {
@@ -307,10 +392,16 @@ func (s *Store) Fresh(ctx context.Context, events []*Event) ([]*Event, error) {
 	return fresh, nil
 }
 
-// Commit writes a batch in one transaction: all of it or nothing.
-func (s *Store) Commit(ctx context.Context, b *Batch) (err error) {
+// Commit writes a batch in one transaction: all of it or nothing. A database that
+// turns out to be damaged is set aside and a new one begun: ErrRecovered.
+func (s *Store) Commit(ctx context.Context, b *Batch) error {
+	return s.writing(ctx, func() error { return s.commit(b) })
+}
+
+// writing calls fn in a transaction of its own.
+func (s *Store) writing(ctx context.Context, fn func() error) error {
 	if s.readOnly {
-		return errors.New("commit to a read-only state")
+		return errors.New("write to a read-only state")
 	}
 	select {
 	case s.writeMu <- struct{}{}:
@@ -318,6 +409,21 @@ func (s *Store) Commit(ctx context.Context, b *Batch) (err error) {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	err := errDamaged
+	if s.write != nil && !s.damaged.Load() {
+		err = s.transact(ctx, fn)
+	}
+	if !corrupt(err) {
+		return err
+	}
+	aside, replaceErr := s.replace(ctx)
+	if replaceErr != nil {
+		return errors.Join(err, replaceErr)
+	}
+	return fmt.Errorf("%w: to %s", ErrRecovered, aside)
+}
+
+func (s *Store) transact(ctx context.Context, fn func() error) (err error) {
 	s.write.SetInterrupt(ctx.Done())
 	defer s.write.SetInterrupt(nil)
 	end, err := sqlitex.ImmediateTransaction(s.write)
@@ -325,10 +431,12 @@ func (s *Store) Commit(ctx context.Context, b *Batch) (err error) {
 		return fmt.Errorf("begin a batch: %w", err)
 	}
 	defer end(&err)
-	for _, e := range b.Events {
-		if err := s.exec(sq.Insert("events").Columns(eventColumns...).Values(e.values()...).Suffix("ON CONFLICT (event_id) DO NOTHING")); err != nil {
-			return fmt.Errorf("store event %s: %w", e.EventID, err)
-		}
+	return fn()
+}
+
+func (s *Store) commit(b *Batch) error {
+	if err := s.insertEvents(b.Events); err != nil {
+		return err
 	}
 	for source, cursor := range b.Cursors {
 		if err := s.exec(sq.Insert("cursors").Columns("source", "cursor").Values(source, cursor).
@@ -339,7 +447,7 @@ func (s *Store) Commit(ctx context.Context, b *Batch) (err error) {
 	for k, st := range b.Baselines {
 		if err := s.exec(sq.Insert("baselines").
 			Columns("username", "family", "first_seen", "last_seen", "count", "days", "day", "today", "observations", "hours").
-			Values(k.Username, k.Family, st.FirstSeen, st.LastSeen, st.Count, st.Days, st.Day, st.Today, st.Observations, packHours(st.Hours)).
+			Values(k.Username, k.Family, st.FirstSeen, st.LastSeen, st.Count, st.Days, st.Day, st.Today, st.Observations, st.Hours[:]).
 			Suffix(`ON CONFLICT (username, family) DO UPDATE SET first_seen = excluded.first_seen, last_seen = excluded.last_seen,
 				count = excluded.count, days = excluded.days, day = excluded.day, today = excluded.today, observations = excluded.observations, hours = excluded.hours`)); err != nil {
 			return fmt.Errorf("store the baseline of %s/%s: %w", k.Username, k.Family, err)
@@ -372,15 +480,31 @@ func (s *Store) Commit(ctx context.Context, b *Batch) (err error) {
 	return nil
 }
 
+// insertEvents writes events with one statement, built once.
+func (s *Store) insertEvents(events []*Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	text, _, err := sq.Insert("events").Columns(eventColumns...).Values(events[0].values()...).Suffix("ON CONFLICT (event_id) DO NOTHING").ToSql()
+	if err != nil {
+		return fmt.Errorf("build a statement: %w", err)
+	}
+	for _, e := range events {
+		if err := sqlitex.Execute(s.write, text, &sqlitex.ExecOptions{Args: e.values()}); err != nil {
+			return fmt.Errorf("store event %s: %w", e.EventID, err)
+		}
+	}
+	return nil
+}
+
 // sighted looks for the same process start, seen by another source a little
 // earlier or later, or by the same source before a crash.
 func (s *Store) sighted(conn *sqlite.Conn, e *Event) (bool, error) {
-	const window = 5
 	found := false
 	err := s.query(conn, sq.Select("1").From("events").
 		Where(sq.Eq{"identity": e.Identity}).
-		Where(sq.GtOrEq{"time": e.Process.Time - window}).
-		Where(sq.LtOrEq{"time": e.Process.Time + window}).Limit(1),
+		Where(sq.GtOrEq{"time": e.Process.Time - SightingWindow}).
+		Where(sq.LtOrEq{"time": e.Process.Time + SightingWindow}).Limit(1),
 		func(*sqlite.Stmt) error { found = true; return nil })
 	return found, err
 }
@@ -390,24 +514,74 @@ func (s *Store) Trim(ctx context.Context, now int64) (removed int, err error) {
 	if s.readOnly {
 		return 0, nil
 	}
-	select {
-	case s.writeMu <- struct{}{}:
-		defer func() { <-s.writeMu }()
-	case <-ctx.Done():
-		return 0, ctx.Err()
+	err = s.writing(ctx, func() error {
+		if err := s.exec(sq.Delete("events").Where(sq.Lt{"recorded": now - int64(MaxAge/time.Second)})); err != nil {
+			return fmt.Errorf("remove old events: %w", err)
+		}
+		removed = s.write.Changes()
+		if err := s.exec(sq.Delete("events").Where(sq.Expr("id <= (SELECT max(id) FROM events) - ?", MaxEvents))); err != nil {
+			return fmt.Errorf("remove surplus events: %w", err)
+		}
+		removed += s.write.Changes()
+		if err := s.exec(sq.Delete("gaps").Where(sq.Expr("id <= (SELECT max(id) FROM gaps) - ?", MaxGaps))); err != nil {
+			return fmt.Errorf("remove surplus gaps: %w", err)
+		}
+		return nil
+	})
+	return removed, err
+}
+
+// Bind ties the state to a machine that learns since then. What another machine
+// learned and where its sources were is forgotten; its events stay.
+func (s *Store) Bind(ctx context.Context, machine, since string) error {
+	return s.writing(ctx, func() error {
+		var was string
+		err := s.query(s.write, sq.Select("value").From("meta").Where(sq.Eq{"key": metaMachine}), func(st *sqlite.Stmt) error {
+			was = st.ColumnText(0)
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("read whose state it is: %w", err)
+		}
+		if was != "" && was != machine {
+			for _, table := range []string{"cursors", "baselines", "rule_stats", "health"} {
+				if err := s.exec(sq.Delete(table)); err != nil {
+					return fmt.Errorf("forget another machine's %s: %w", table, err)
+				}
+			}
+		}
+		for key, value := range map[string]string{metaMachine: machine, metaSince: since} {
+			if err := s.exec(sq.Insert("meta").Columns("key", "value").Values(key, value).
+				Suffix("ON CONFLICT (key) DO UPDATE SET value = excluded.value")); err != nil {
+				return fmt.Errorf("write %s: %w", key, err)
+			}
+		}
+		return nil
+	})
+}
+
+// The keys of the store's own notes.
+const (
+	metaMachine = "machine"
+	metaSince   = "learning_since"
+)
+
+// Bound returns the machine the state is tied to and since when it learns; both are
+// empty for a new one.
+func (s *Store) Bound(ctx context.Context) (machine, since string, err error) {
+	err = s.reading(ctx, sq.Select("key", "value").From("meta"), func(st *sqlite.Stmt) error {
+		switch st.ColumnText(0) {
+		case metaMachine:
+			machine = st.ColumnText(1)
+		case metaSince:
+			since = st.ColumnText(1)
+		}
+		return nil
+	})
+	if err != nil {
+		return "", "", fmt.Errorf("read whose state it is: %w", err)
 	}
-	if err := s.exec(sq.Delete("events").Where(sq.Lt{"recorded": now - int64(MaxAge/time.Second)})); err != nil {
-		return 0, fmt.Errorf("remove old events: %w", err)
-	}
-	removed = s.write.Changes()
-	if err := s.exec(sq.Delete("events").Where(sq.Expr("id <= (SELECT max(id) FROM events) - ?", MaxEvents))); err != nil {
-		return removed, fmt.Errorf("remove surplus events: %w", err)
-	}
-	removed += s.write.Changes()
-	if err := s.exec(sq.Delete("gaps").Where(sq.Expr("id <= (SELECT max(id) FROM gaps) - ?", MaxGaps))); err != nil {
-		return removed, fmt.Errorf("remove surplus gaps: %w", err)
-	}
-	return removed, nil
+	return machine, since, nil
 }
 
 // Filter bounds a read by recorded and time; nil means no bound.
@@ -417,15 +591,14 @@ type Filter struct {
 	EventID                  string
 }
 
-// Events calls fn with the newest events that f lets through, newest first, at
-// most MaxRows, and reports whether there were more.
-func (s *Store) Events(ctx context.Context, f Filter, fn func(*Event) error) (more bool, err error) {
-	conn, err := s.read.Take(ctx)
-	if err != nil {
-		return false, fmt.Errorf("read events: %w", err)
+// eventsQuery asks for the newest events first: newest by the column that is
+// bounded, so that its index gives both the range and the order.
+func eventsQuery(f Filter) sq.SelectBuilder {
+	order := []string{"recorded DESC", "id DESC"}
+	if f.RecordedFrom == nil && f.RecordedTo == nil && (f.TimeFrom != nil || f.TimeTo != nil) {
+		order[0] = "time DESC"
 	}
-	defer s.read.Put(conn)
-	q := sq.Select(append([]string{"id"}, eventColumns...)...).From("events").OrderBy("id DESC").Limit(MaxRows + 1)
+	q := sq.Select(append([]string{"id"}, eventColumns...)...).From("events").OrderBy(order...).Limit(MaxRows + 1)
 	for _, b := range []struct {
 		column   string
 		from, to *int64
@@ -440,8 +613,19 @@ func (s *Store) Events(ctx context.Context, f Filter, fn func(*Event) error) (mo
 	if f.EventID != "" {
 		q = q.Where(sq.Eq{"event_id": f.EventID})
 	}
+	return q
+}
+
+// Events calls fn with the newest events that f lets through, newest first, at
+// most MaxRows, and reports whether there were more.
+func (s *Store) Events(ctx context.Context, f Filter, fn func(*Event) error) (more bool, err error) {
+	conn, give, err := s.take(ctx)
+	if err != nil {
+		return false, fmt.Errorf("read events: %w", err)
+	}
+	defer func() { give(err) }()
 	n := 0
-	err = s.query(conn, q, func(st *sqlite.Stmt) error {
+	err = s.query(conn, eventsQuery(f), func(st *sqlite.Stmt) error {
 		if n++; n > MaxRows {
 			more = true
 			return nil
@@ -493,10 +677,10 @@ func (s *Store) Baselines(ctx context.Context) (map[BaselineKey]baseline.State, 
 	q := sq.Select("username", "family", "first_seen", "last_seen", "count", "days", "day", "today", "observations", "hours").From("baselines")
 	err := s.reading(ctx, q, func(st *sqlite.Stmt) error {
 		b := baseline.State{FirstSeen: st.ColumnInt64(2), LastSeen: st.ColumnInt64(3), Count: st.ColumnFloat(4), Days: st.ColumnFloat(5),
-			Day: st.ColumnInt64(6), Today: st.ColumnInt64(7), Observations: st.ColumnInt64(8)}
-		var buf [336]byte
-		st.ColumnBytes(9, buf[:])
-		b.Hours = unpackHours(buf)
+			Day: st.ColumnInt32(6), Today: st.ColumnInt32(7), Observations: st.ColumnInt32(8)}
+		if st.ColumnLen(9) == len(b.Hours) {
+			st.ColumnBytes(9, b.Hours[:])
+		}
 		out[BaselineKey{st.ColumnText(0), st.ColumnText(1)}] = b
 		return nil
 	})
@@ -536,40 +720,12 @@ func (s *Store) Health(ctx context.Context) ([]Health, error) {
 	return out, nil
 }
 
-// Meta reads a value of the store's own notes, empty when absent.
-func (s *Store) Meta(ctx context.Context, key string) (string, error) {
-	var v string
-	err := s.reading(ctx, sq.Select("value").From("meta").Where(sq.Eq{"key": key}), func(st *sqlite.Stmt) error {
-		v = st.ColumnText(0)
-		return nil
-	})
-	if err != nil {
-		return "", fmt.Errorf("read %s: %w", key, err)
-	}
-	return v, nil
-}
-
-// SetMeta writes one.
-func (s *Store) SetMeta(ctx context.Context, key, value string) error {
-	select {
-	case s.writeMu <- struct{}{}:
-		defer func() { <-s.writeMu }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if err := s.exec(sq.Insert("meta").Columns("key", "value").Values(key, value).
-		Suffix("ON CONFLICT (key) DO UPDATE SET value = excluded.value")); err != nil {
-		return fmt.Errorf("write %s: %w", key, err)
-	}
-	return nil
-}
-
-func (s *Store) reading(ctx context.Context, q sq.Sqlizer, fn func(*sqlite.Stmt) error) error {
-	conn, err := s.read.Take(ctx)
+func (s *Store) reading(ctx context.Context, q sq.Sqlizer, fn func(*sqlite.Stmt) error) (err error) {
+	conn, give, err := s.take(ctx)
 	if err != nil {
 		return err
 	}
-	defer s.read.Put(conn)
+	defer func() { give(err) }()
 	return s.query(conn, q, fn)
 }
 
@@ -583,19 +739,4 @@ func (s *Store) query(conn *sqlite.Conn, q sq.Sqlizer, fn func(*sqlite.Stmt) err
 
 func (s *Store) exec(q sq.Sqlizer) error {
 	return s.query(s.write, q, nil)
-}
-
-func packHours(h [168]uint16) []byte {
-	b := make([]byte, 0, 336)
-	for _, n := range h {
-		b = append(b, byte(n), byte(n>>8))
-	}
-	return b
-}
-
-func unpackHours(b [336]byte) (h [168]uint16) {
-	for i := range h {
-		h[i] = uint16(b[2*i]) | uint16(b[2*i+1])<<8
-	}
-	return h
 }

@@ -1,0 +1,61 @@
+package engine
+
+import (
+	"github.com/osquery-rollcall/rollcall/extension/baseline"
+	"github.com/osquery-rollcall/rollcall/extension/store"
+)
+
+// history is what was learned before a cycle and what the cycle adds, so that a
+// burst within one cycle is a burst too.
+type history struct {
+	known   map[store.BaselineKey]baseline.State
+	changed map[store.BaselineKey]baseline.State
+	learned bool
+	now     int64
+	// pools are the sums over all users by family, made when first asked for.
+	pools map[string]pool
+}
+
+// pool is the discounted number of commands and of days, over users.
+type pool struct{ count, days float64 }
+
+// Of implements History.
+func (h *history) Of(username, family string) (baseline.State, float64) {
+	if h.pools == nil {
+		h.pools = map[string]pool{}
+		for k, s := range h.known {
+			s = s.Advance(h.now) // who has been gone for long counts little
+			p := h.pools[k.Family]
+			h.pools[k.Family] = pool{p.count + s.Count, p.days + s.Days}
+		}
+	}
+	k := store.BaselineKey{Username: username, Family: family}
+	own := h.known[k].Advance(h.now)
+	others := h.pools[family]
+	others.count -= own.Count
+	others.days -= own.Days
+	rate := 0.0
+	if others.count > 1e-6 && others.days > 1e-6 {
+		rate = others.count / others.days
+	}
+	if s, ok := h.changed[k]; ok {
+		return s, rate
+	}
+	return h.known[k], rate
+}
+
+// Learned implements History.
+func (h *history) Learned() bool { return h.learned }
+
+// observe learns one command. One from the future, by a clock that was wrong, is
+// learned as of now.
+func (h *history) observe(username, family string, at int64) {
+	k := store.BaselineKey{Username: username, Family: family}
+	st, ok := h.changed[k]
+	if !ok {
+		if st, ok = h.known[k]; !ok && len(h.known)+len(h.changed) >= maxBaselines {
+			return
+		}
+	}
+	h.changed[k] = st.Observe(min(at, h.now))
+}

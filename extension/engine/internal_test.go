@@ -1,0 +1,143 @@
+package engine
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/osquery-rollcall/rollcall/extension/evidence"
+)
+
+func started(pid, parent, at int64, path string) *evidence.Process {
+	return &evidence.Process{PID: pid, ParentPID: parent, Time: at, Path: path, CmdLine: path + " -x"}
+}
+
+func ancestry(l *lineage, p *evidence.Process) string {
+	l.complete(p)
+	var out []string
+	for _, a := range p.Ancestry {
+		out = append(out, fmt.Sprintf("%d:%s", a.PID, a.Path))
+	}
+	return strings.Join(out, " ")
+}
+
+func TestLineage(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		seen []*evidence.Process
+		p    *evidence.Process
+		want string
+	}{
+		{"chain", []*evidence.Process{started(1, 0, 1, "/init"), started(5, 1, 2, "/sshd"), started(9, 5, 3, "/bash")}, started(20, 9, 4, "/x"), "9:/bash 5:/sshd 1:/init"},
+		{"parent unknown", nil, started(20, 9, 4, "/x"), ""},
+		{"exec replaces", []*evidence.Process{started(9, 5, 3, "/sh"), started(9, 5, 3, "/python")}, started(20, 9, 4, "/x"), "9:/python"},
+		{"the id was used again before", []*evidence.Process{started(9, 5, 3, "/old"), started(9, 6, 10, "/new")}, started(20, 9, 11, "/x"), "9:/new"},
+		{"the id was used again after", []*evidence.Process{started(9, 5, 3, "/old"), started(9, 6, 10, "/new")}, started(20, 9, 4, "/x"), ""},
+		{"an ancestor's id was used again", []*evidence.Process{started(5, 1, 100, "/young"), started(9, 5, 3, "/bash")}, started(20, 9, 4, "/x"), "9:/bash"},
+		{"late evidence of an earlier one", []*evidence.Process{started(9, 6, 10, "/new"), started(9, 5, 3, "/old")}, started(20, 9, 11, "/x"), "9:/new"},
+		{"same second, clock off by one", []*evidence.Process{started(9, 5, 5, "/bash")}, started(20, 9, 4, "/x"), "9:/bash"},
+		{"its own parent", []*evidence.Process{started(9, 9, 3, "/x")}, started(9, 9, 3, "/x"), ""},
+		{"a loop", []*evidence.Process{started(7, 8, 3, "/a"), started(8, 7, 3, "/b")}, started(20, 7, 4, "/x"), "7:/a 8:/b"},
+		{"ids that are none", []*evidence.Process{started(0, 0, 3, "/a"), started(-5, 0, 3, "/b")}, started(20, -5, 4, "/x"), ""},
+	} {
+		l := newLineage()
+		for _, p := range c.seen {
+			l.remember(p)
+		}
+		if got := ancestry(l, c.p); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+func TestLineageKeepsWhatTheSourceSays(t *testing.T) {
+	l := newLineage()
+	l.remember(started(9, 5, 3, "/bash"))
+	p := started(20, 9, 4, "/x")
+	p.Ancestry = []evidence.Ancestor{{PID: 9, Path: "/zsh", CmdLine: "zsh -l"}}
+	if got := ancestry(l, p); got != "9:/zsh" || p.ParentPath != "/zsh" || p.ParentCmdLine != "zsh -l" {
+		t.Errorf("%s, parent %s %s", got, p.ParentPath, p.ParentCmdLine)
+	}
+	p = started(20, 9, 4, "/x")
+	p.ParentPath = "/fish"
+	if l.complete(p); p.ParentPath != "/fish" || p.ParentCmdLine != "/bash -x" {
+		t.Errorf("parent %s %s", p.ParentPath, p.ParentCmdLine)
+	}
+}
+
+// TestLineageIsBounded fills it three times over: the oldest go, the newest stay, and
+// neither index nor texts grow.
+func TestLineageIsBounded(t *testing.T) {
+	l := newLineage()
+	long := strings.Repeat("x", 10*maxRemembered)
+	const n = 3*maxProcesses + 17
+	for i := int64(1); i <= n; i++ {
+		p := started(i, i-1, i, "/p")
+		p.CmdLine = long
+		l.remember(p)
+	}
+	if len(l.ring) != maxProcesses || len(l.byPID) != maxProcesses {
+		t.Errorf("%d entries, %d indexed", len(l.ring), len(l.byPID))
+	}
+	for pid, i := range l.byPID {
+		if l.ring[i].pid != pid || len(l.ring[i].cmdline) > maxRemembered {
+			t.Fatalf("process %d is at an entry of %d with %d bytes", pid, l.ring[i].pid, len(l.ring[i].cmdline))
+		}
+	}
+	p := started(n+1, n, n+1, "/x")
+	if l.complete(p); len(p.Ancestry) != maxAncestors {
+		t.Errorf("%d ancestors", len(p.Ancestry))
+	}
+	if got := ancestry(l, started(n+2, 5, n+2, "/x")); got != "" {
+		t.Errorf("one that should have gone: %s", got)
+	}
+	// Ids used over and over: what is evicted must not take a newer one with it.
+	l = newLineage()
+	for i := int64(0); i < n; i++ {
+		l.remember(started(1+i%500, i, i, "/p"))
+	}
+	if len(l.byPID) != 500 {
+		t.Errorf("%d of 500 ids indexed", len(l.byPID))
+	}
+}
+
+func TestPrintable(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain": "plain", "ünï 日本 🙂": "ünï 日本 🙂", "a\nb\tc\r": `a\nb\tc\r`, "\x1b[31m": `\u001b[31m`, "\x7f": `\u007f`, "\u0085": `\u0085`,
+		"a\u202eb": `a\u202eb`, "\u200b": `\u200b`, "\ufeff": `\ufeff`, "\u2028": `\u2028`, "\U000e0041": `\U000e0041`,
+	} {
+		if got := printable(in); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+		if got := printable(printable(in)); got != want {
+			t.Errorf("%q twice: %q", in, got)
+		}
+	}
+}
+
+func FuzzPresent(f *testing.F) {
+	f.Add("sc query --password=x \x1b\xff")
+	f.Add(strings.Repeat("p=", maxText))
+	f.Fuzz(func(t *testing.T, s string) {
+		got := present(s)
+		if strings.IndexFunc(got, hidden) >= 0 || strings.ContainsRune(got, 0) {
+			t.Errorf("%q holds what is hidden", got)
+		}
+	})
+}
+
+func TestJSONText(t *testing.T) {
+	for want, v := range map[string]any{
+		"[]": []string(nil), `["a > b & c"]`: []string{"a > b & c"}, `["\"\\"]`: []string{`"\`},
+	} {
+		if got := jsonText(v); got != want {
+			t.Errorf("%v: %s, want %s", v, got, want)
+		}
+	}
+	if got := jsonText(func() {}); got != "[]" {
+		t.Errorf("what cannot be written: %s", got)
+	}
+	if got := fmt.Sprint(ids(`["a,b","c"]`), ids("[]"), ids("broken")); got != "[a,b c] [] []" {
+		t.Errorf("ids %s", got)
+	}
+}

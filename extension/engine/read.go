@@ -1,0 +1,82 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/osquery-rollcall/rollcall/extension/evidence"
+)
+
+// reader reads one source, once at a time.
+type reader struct {
+	source Source
+	// pending is the read that was not waited for to its end, nil for none.
+	pending chan reading
+}
+
+// reading is what one source brought in a cycle.
+type reading struct {
+	source Source
+	batch  evidence.Batch
+	err    error
+}
+
+// read asks every source at once, so that a slow one delays no other's time.
+func (e *Engine) read(ctx context.Context) []reading {
+	out := make([]reading, len(e.readers))
+	var wg sync.WaitGroup
+	for i, r := range e.readers {
+		wg.Go(func() { out[i] = e.readOne(ctx, r) })
+	}
+	wg.Wait()
+	return out
+}
+
+// readOne reads a source, or looks whether an earlier read of it has ended.
+func (e *Engine) readOne(ctx context.Context, r *reader) reading {
+	name, limit := r.source.Name(), e.opts.ReadTimeout
+	// One that minds its context ends at the limit: leave it a moment for that.
+	wait := limit + limit/4
+	if r.pending == nil {
+		pending, cursor := make(chan reading, 1), e.cursors[name]
+		r.pending = pending
+		go func() { // ends when the source does; the cursor stays until its result is taken
+			ctx, cancel := context.WithTimeout(ctx, limit)
+			defer cancel()
+			pending <- call(ctx, r.source, cursor)
+		}()
+	} else {
+		wait = 0
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case got := <-r.pending:
+		r.pending = nil
+		return got
+	default:
+	}
+	select {
+	case got := <-r.pending:
+		r.pending = nil
+		return got
+	case <-ctx.Done():
+		return reading{source: r.source, err: ctx.Err()}
+	case <-timer.C:
+		return reading{source: r.source, err: fmt.Errorf("source %s does not answer within %v", name, limit)}
+	}
+}
+
+// call reads a source; one that panics is a failed source, not a dead extension.
+func call(ctx context.Context, s Source, cursor string) (r reading) {
+	r.source = s
+	defer func() {
+		if v := recover(); v != nil {
+			r.batch, r.err = evidence.Batch{}, fmt.Errorf("source %s panicked: %v", s.Name(), v)
+		}
+	}()
+	r.batch, r.err = s.Read(ctx, cursor, ReadLimit)
+	return r
+}
