@@ -87,10 +87,10 @@ func CommandFactors(p *evidence.Process, cmds []cmdline.Command, families int) [
 			marks[m] = true
 		}
 		if c.HiddenWindow {
-			hidden = c.Canonical
+			hidden = nonEmpty(c.Canonical, "a command that was not understood")
 		}
 		if c.Renamed {
-			renamed = c.Tool
+			renamed = nonEmpty(c.Tool, "a known tool")
 		}
 		if c.RemoteHost != "" {
 			remote = c.RemoteHost
@@ -189,11 +189,15 @@ func remoteService(p *evidence.Process) string {
 // unauthorised reports effective root for somebody who logged in as another user
 // although nothing in a complete ancestry may change users.
 func unauthorised(p *evidence.Process) bool {
-	if p.LoginUID == "" || p.LoginUID == "0" || p.UID != "0" || len(p.Ancestry) == 0 {
+	switch p.LoginUID {
+	case "", "0", "4294967295", "-1": // unset: nobody logged in
+		return false
+	}
+	if p.UID != "0" || len(p.Ancestry) == 0 {
 		return false
 	}
 	last := p.Ancestry[len(p.Ancestry)-1]
-	if last.PID > 1 {
+	if last.PID != 1 {
 		return false // the chain is cut: nobody knows
 	}
 	for _, a := range p.Ancestry {

@@ -8,6 +8,7 @@ import (
 	"math"
 	"sort"
 	"strings"
+	"sync"
 
 	"github.com/osquery-rollcall/rollcall/extension/rule/sigma"
 )
@@ -81,14 +82,30 @@ func Definitions() []Definition {
 	}
 }
 
-// DefaultWeights are the weights of Definitions.
+// DefaultWeights are the weights of Definitions and InstallDefinitions.
 func DefaultWeights() Weights {
 	w := Weights{}
 	for _, d := range Definitions() {
 		w[d.Name] = d.Default
 	}
+	for _, d := range InstallDefinitions() {
+		w[d.Name] = d.Default
+	}
 	return w
 }
+
+// families are the families of all factors. They are put together once and never
+// change.
+var families = sync.OnceValue(func() map[string]Family {
+	m := map[string]Family{}
+	for _, d := range Definitions() {
+		m[d.Name] = d.Family
+	}
+	for _, d := range InstallDefinitions() {
+		m[d.Name] = d.Family
+	}
+	return m
+})
 
 // Factor is one thing that was found; its weight comes from Weights, times Scale.
 type Factor struct {
@@ -133,10 +150,7 @@ func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
 
 // Sum scores a level with factors under weights. Unknown factors weigh nothing.
 func Sum(level sigma.Level, because string, factors []Factor, w Weights) Verdict {
-	families := map[string]Family{}
-	for _, d := range Definitions() {
-		families[d.Name] = d.Family
-	}
+	family := families()
 	prior := logit(PriorOf(level))
 	reasons := make([]Reason, 0, len(factors)+1)
 	for _, f := range factors {
@@ -147,7 +161,7 @@ func Sum(level sigma.Level, because string, factors []Factor, w Weights) Verdict
 		if weight == 0 {
 			continue
 		}
-		reasons = append(reasons, Reason{Factor: f.Name, Weight: weight, Evidence: f.Evidence, family: families[f.Name]})
+		reasons = append(reasons, Reason{Factor: f.Name, Weight: weight, Evidence: f.Evidence, family: family[f.Name]})
 	}
 	sort.SliceStable(reasons, func(i, j int) bool {
 		a, b := math.Abs(reasons[i].Weight), math.Abs(reasons[j].Weight)
@@ -179,6 +193,8 @@ func Sum(level sigma.Level, because string, factors []Factor, w Weights) Verdict
 	if floor > prior && lowered < floor {
 		lowered = floor
 	}
+	// A third may weigh less than another family's strongest.
+	sort.SliceStable(reasons, func(i, j int) bool { return math.Abs(reasons[i].Weight) > math.Abs(reasons[j].Weight) })
 	out := make([]Reason, 0, len(reasons)+1)
 	out = append(out, Reason{Factor: "rule_level", Weight: round2(prior), Evidence: because, family: Prior})
 	for _, r := range reasons {

@@ -65,15 +65,20 @@ func output(id string, v engine.Verdict) scoreOutput {
 
 const scoreHelp = `Usage: rollcall score [flags] 'COMMAND LINE'
        rollcall score [flags] --format json -
+       rollcall score --installs [--name NAME] 'IMAGE PATH'
+       rollcall score --installs --format json -
 
 Explains one command line: what it runs, which rules match, how it scores.
 With "-" it reads one JSON object a line (id, platform, path, cmdline, parent,
 parent_cmdline, user, original_filename) and prints one verdict a line.
+With --installs it explains a service that was installed, by the command line its
+manager holds; the objects are then events 7045 and 4697 (id, ServiceName,
+ImagePath, ServiceType, StartType, AccountName, installer).
 
 Flags:
 `
 
-func runScore(_ context.Context, env *environment, args []string) error {
+func runScore(ctx context.Context, env *environment, args []string) error {
 	fs := newFlags(env, "score", scoreHelp)
 	var in scoreInput
 	fs.StringVar(&in.Platform, "platform", "", "windows, linux or darwin; guessed from the text when not given")
@@ -82,6 +87,9 @@ func runScore(_ context.Context, env *environment, args []string) error {
 	fs.StringVar(&in.User, "user", "", "user who runs it")
 	format := fs.String("format", "text", "text or json")
 	configFile := fs.String("config", "", "configuration file")
+	installs := fs.Bool("installs", false, "score installs of services instead of command lines")
+	var install installInput
+	install.flags(fs)
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -94,6 +102,9 @@ func runScore(_ context.Context, env *environment, args []string) error {
 	if in.Platform != "" && evidence.ParsePlatform(in.Platform) == "" {
 		return usage("score: --platform is windows, linux or darwin, not %q", in.Platform)
 	}
+	if !*installs && install != (installInput{}) {
+		return usage("score: --name, --type and --account describe a service: they need --installs")
+	}
 	_, judge, notes, err := app.NewJudge(*configFile)
 	if err != nil {
 		return err
@@ -101,17 +112,32 @@ func runScore(_ context.Context, env *environment, args []string) error {
 	for _, n := range notes {
 		fmt.Fprintln(env.stderr, "rollcall:", n)
 	}
+	if *installs {
+		if fs.Arg(0) != "-" {
+			install.ImagePath = word(strings.Join(fs.Args(), " "))
+			if in.User != "" {
+				install.Installer = word(in.User)
+			}
+			return scoreInstall(env, install, *format, judge.Weights)
+		}
+		if *format != "json" {
+			return usage("score: reading from - needs --format json")
+		}
+		return scoreLines(ctx, env, func(line []byte) installOutput { return installLine(line, judge.Weights) })
+	}
 	if fs.NArg() == 1 && fs.Arg(0) == "-" {
 		if *format != "json" {
 			return usage("score: reading from - needs --format json")
 		}
-		return scoreLines(env, judge)
+		return scoreLines(ctx, env, func(line []byte) scoreOutput { return scoreLine(judge, line) })
 	}
 	in.CmdLine = strings.Join(fs.Args(), " ")
 	p := in.process()
 	v := judge.Judge(&p, nil, time.Now())
 	if *format == "json" {
-		return json.NewEncoder(env.stdout).Encode(output("", v))
+		enc := json.NewEncoder(env.stdout)
+		enc.SetEscapeHTML(false)
+		return enc.Encode(output("", v))
 	}
 	explain(env.stdout, v)
 	return nil
@@ -120,31 +146,34 @@ func runScore(_ context.Context, env *environment, args []string) error {
 // maxLine bounds one line of input.
 const maxLine = 4 << 20
 
-// scoreLines judges NDJSON on all processors, in order.
-func scoreLines(env *environment, judge *engine.Judge) error {
+// scoreLines judges NDJSON by row on all processors, in order. row must not panic.
+func scoreLines[T any](ctx context.Context, env *environment, row func(line []byte) T) error {
 	type job struct {
 		line []byte
-		out  chan scoreOutput
+		out  chan T
 	}
 	workers := runtime.GOMAXPROCS(0)
 	jobs := make(chan job, 4*workers)
-	order := make(chan chan scoreOutput, 16*workers)
+	order := make(chan chan T, 16*workers)
 	for range workers {
-		go func() { // ends when jobs is closed, before scoreLines returns: order is drained
+		go func() { // ends when jobs is closed
 			for j := range jobs {
-				j.out <- scoreLine(judge, j.line)
+				j.out <- row(j.line)
 			}
 		}()
 	}
 	readErr := make(chan error, 1)
-	go func() { // ends at end of input
+	go func() { // ends at end of input, or with the program when that is interrupted
 		defer close(order)
 		defer close(jobs)
 		r := bufio.NewReaderSize(env.stdin, 1<<20)
+		if mark, err := r.Peek(3); err == nil && string(mark) == "\ufeff" {
+			_, _ = r.Discard(len(mark)) // PowerShell begins its files with it
+		}
 		for {
 			line, err := readLine(r)
 			if len(strings.TrimSpace(string(line))) > 0 {
-				j := job{line, make(chan scoreOutput, 1)}
+				j := job{line, make(chan T, 1)}
 				order <- j.out
 				jobs <- j
 			}
@@ -161,16 +190,23 @@ func scoreLines(env *environment, judge *engine.Judge) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	var writeErr error
-	for out := range order {
-		o := <-out
-		if writeErr == nil {
-			writeErr = enc.Encode(o)
+	for {
+		select {
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), w.Flush())
+		case out, ok := <-order:
+			if !ok {
+				if writeErr == nil {
+					writeErr = w.Flush()
+				}
+				return errors.Join(<-readErr, writeErr)
+			}
+			o := <-out
+			if writeErr == nil {
+				writeErr = enc.Encode(o)
+			}
 		}
 	}
-	if writeErr == nil {
-		writeErr = w.Flush()
-	}
-	return errors.Join(<-readErr, writeErr)
 }
 
 // readLine reads one line of at most maxLine bytes; the rest of a longer one is
@@ -240,8 +276,12 @@ func explain(w io.Writer, v engine.Verdict) {
 		return
 	}
 	fmt.Fprintf(w, "Verdict: %d (%s), scope %s, technique %s\n", v.Score, v.Severity, nonEmpty(string(v.Scope), "-"), nonEmpty(v.Technique, "-"))
+	explainSum(w, v.Reasons)
+}
+
+func explainSum(w io.Writer, reasons []score.Reason) {
 	fmt.Fprintln(w, "Sum, in log-odds:")
-	for _, r := range v.Reasons {
+	for _, r := range reasons {
 		fmt.Fprintf(w, "  %+6.2f  %-22s %s\n", r.Weight, r.Factor, r.Evidence)
 	}
 }
@@ -253,15 +293,20 @@ func nonEmpty(s, other string) string {
 	return s
 }
 
-// newFlags returns a flag set that prints its help to stdout and its errors once.
+// newFlags returns a flag set that prints its help to stdout when asked for it. A
+// mistake prints nothing: it is said once, by run.
 func newFlags(env *environment, name, help string) *flag.FlagSet {
 	fs := flag.NewFlagSet(name, flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
+	var mistake strings.Builder // the flag package writes it before it calls Usage
+	fs.SetOutput(&mistake)
 	fs.Usage = func() {
+		if mistake.Len() > 0 {
+			return
+		}
 		fmt.Fprint(env.stdout, help)
 		fs.SetOutput(env.stdout)
 		fs.PrintDefaults()
-		fs.SetOutput(io.Discard)
+		fs.SetOutput(&mistake)
 	}
 	return fs
 }
