@@ -1,0 +1,370 @@
+// Package auditlog reads the log of the Linux audit daemon: what was executed, by
+// whom and from where, with the words of the command line as the program got
+// them. It also reads what auditd's plugins send to syslog, raw output of
+// ausearch, and enriched logs.
+//
+// It runs on every platform: logs are read where the responder is.
+package auditlog
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+
+	"github.com/osquery-rollcall/rollcall/extension/evidence"
+)
+
+// Source is the name of what was read.
+const Source = "auditlog"
+
+// The bounds of events whose records have not all come.
+const (
+	maxOpen     = 256
+	maxOpenText = 32 << 20
+	maxArgs     = 8192    // words of one command line
+	maxArgText  = 2 << 20 // bytes of one command line (the kernel's own is 128 KiB a word)
+	maxAge      = 3       // seconds of the log's time that an event waits for a record
+)
+
+// event is what the records of one event say.
+type event struct {
+	header
+	order   uint64
+	syscall bool
+	failed  bool
+	exec    bool // an EXECVE record, or a system call of that name
+	p       evidence.Process
+	argc    int
+	args    map[int][]string // words, in the pieces they came in
+	size    int
+	cut     bool
+	title   []byte
+}
+
+// Decoder puts records together to events. Records of several events may mix.
+type Decoder struct {
+	open  map[string]*event
+	order uint64
+	size  int
+}
+
+// NewDecoder returns a Decoder for one log.
+func NewDecoder() *Decoder { return &Decoder{open: map[string]*event{}} }
+
+// IsRecord reports whether the line is an audit record.
+func IsRecord(line []byte) bool {
+	_, ok := parseHeader(line)
+	return ok
+}
+
+// Time returns when a record was made, in seconds since 1970 UTC; 0 when the line
+// is none.
+func Time(line []byte) int64 {
+	h, _ := parseHeader(line)
+	return h.second
+}
+
+// Line takes one line and returns the processes that are complete with it. ok
+// says whether the line is a record.
+func (d *Decoder) Line(line []byte) (out []evidence.Process, ok bool) {
+	h, ok := parseHeader(line)
+	if !ok {
+		return nil, false
+	}
+	switch h.typ {
+	case "SYSCALL", "EXECVE", "CWD", "PROCTITLE", "EOE":
+	case "USER_CMD":
+		if p, ok := userCommand(h); ok {
+			out = append(out, p)
+		}
+		return out, true
+	default:
+		return nil, true
+	}
+	key := h.node + "\x00" + h.id
+	e := d.open[key]
+	if e == nil {
+		if h.typ == "EOE" {
+			return nil, true
+		}
+		out = d.expire(h.second)
+		d.order++
+		e = &event{header: h, order: d.order, args: map[int][]string{}}
+		d.open[key] = e
+	}
+	before := e.size
+	done := e.record(h)
+	d.size += e.size - before
+	if done {
+		out = append(out, d.close(key)...)
+	}
+	for len(d.open) > maxOpen || d.size > maxOpenText {
+		out = append(out, d.close(d.oldest())...)
+	}
+	return out, true
+}
+
+// Flush returns the processes of events that still wait for records.
+func (d *Decoder) Flush() (out []evidence.Process) {
+	for len(d.open) > 0 {
+		out = append(out, d.close(d.oldest())...)
+	}
+	return out
+}
+
+// expire closes events that have waited long enough by the log's own time.
+func (d *Decoder) expire(now int64) (out []evidence.Process) {
+	for len(d.open) > 0 {
+		key := d.oldest()
+		if now-d.open[key].second <= maxAge {
+			return out
+		}
+		out = append(out, d.close(key)...)
+	}
+	return out
+}
+
+func (d *Decoder) oldest() (key string) {
+	order := d.order + 1
+	for k, e := range d.open {
+		if e.order < order {
+			key, order = k, e.order
+		}
+	}
+	return key
+}
+
+func (d *Decoder) close(key string) []evidence.Process {
+	e := d.open[key]
+	d.size -= e.size
+	delete(d.open, key)
+	if p, ok := e.process(); ok {
+		return []evidence.Process{p}
+	}
+	return nil
+}
+
+// record takes one record and reports whether it was the last one.
+func (e *event) record(h header) (last bool) {
+	switch h.typ {
+	case "SYSCALL":
+		e.syscall = true
+		e.system(h.body)
+	case "EXECVE":
+		e.exec = true
+		e.execve(h.body)
+	case "CWD":
+		fields(h.body, func(key, raw []byte) {
+			if string(key) == "cwd" {
+				e.p.CWD = untrusted(raw)
+			}
+		})
+	case "PROCTITLE":
+		fields(h.body, func(key, raw []byte) {
+			if string(key) == "proctitle" && len(raw) <= maxArgText {
+				e.size += len(raw)
+				e.title = []byte(untrusted(raw))
+			}
+		})
+		return e.syscall // the kernel writes the title last
+	case "EOE":
+		return true
+	}
+	return false
+}
+
+// execCalls are execve and execveat by the kernel's number of the architecture.
+var execCalls = map[string][]string{
+	"c000003e": {"59", "322"},        // x86_64
+	"40000003": {"11", "358"},        // i386
+	"c00000b7": {"221", "281"},       // aarch64
+	"40000028": {"11", "387"},        // arm
+	"c0000015": {"11", "362"},        // ppc64le
+	"80000016": {"11", "354"},        // s390x
+	"c00000f3": {"221", "281"},       // riscv64
+	"4000003e": {"520", "545", "59"}, // x32
+}
+
+func (e *event) system(body []byte) {
+	p := &e.p
+	var arch, call string
+	fields(body, func(key, raw []byte) {
+		switch string(key) {
+		case "arch":
+			arch = string(raw)
+		case "syscall":
+			call = string(raw)
+		case "success":
+			e.failed = string(raw) == "no"
+		case "SYSCALL":
+			if s := plain(raw); s == "execve" || s == "execveat" {
+				e.exec = true
+			}
+		case "pid":
+			p.PID = id(raw)
+		case "ppid":
+			p.ParentPID = id(raw)
+		case "auid":
+			p.LoginUID = unset(raw)
+		case "euid":
+			p.UID = unset(raw)
+		case "tty":
+			p.TTY = terminal(raw)
+		case "ses":
+			p.Session = unset(raw)
+		case "exe":
+			p.Path = untrusted(raw)
+		case "AUID":
+			p.LoginUser = name(raw)
+		case "EUID":
+			p.Username = name(raw)
+		}
+	})
+	for _, c := range execCalls[arch] {
+		e.exec = e.exec || c == call
+	}
+	switch p.UID {
+	case "":
+	case "0":
+		p.Elevated = evidence.Yes
+	default:
+		p.Elevated = evidence.No
+	}
+}
+
+// execve takes the words of a record. Long command lines come in several, a long
+// word in pieces: a2[0]=... a2[1]=...
+func (e *event) execve(body []byte) {
+	fields(body, func(key, raw []byte) {
+		if string(key) == "argc" {
+			e.argc, _ = strconv.Atoi(string(raw))
+			return
+		}
+		if len(key) < 2 || key[0] != 'a' || bytes.HasSuffix(key, []byte("_len")) {
+			return
+		}
+		digits, piece, _ := bytes.Cut(key[1:], []byte("["))
+		n, err := strconv.Atoi(string(digits))
+		if err != nil || n < 0 {
+			return
+		}
+		if n >= maxArgs || e.size+len(raw) > maxArgText {
+			e.cut = true
+			return
+		}
+		e.size += len(raw) + 16
+		if len(piece) > 0 {
+			e.args[n] = append(e.args[n], untrusted(raw))
+		} else {
+			e.args[n] = []string{untrusted(raw)}
+		}
+	})
+}
+
+func (e *event) process() (evidence.Process, bool) {
+	if !e.exec || e.failed {
+		return evidence.Process{}, false
+	}
+	p := e.p
+	p.Time, p.Platform, p.Host = e.second, evidence.Linux, e.node
+	p.Source, p.EID = Source, e.id
+	var words []string
+	switch {
+	case len(e.args) > 0:
+		count := min(max(e.argc, len(e.args)), maxArgs)
+		for i := range count {
+			w, ok := e.args[i]
+			if !ok {
+				// A record is missing: the words after it would take wrong places.
+				p.Truncated = true
+				break
+			}
+			words = append(words, strings.Join(w, ""))
+		}
+		p.Truncated = p.Truncated || e.cut || e.argc > maxArgs
+	case len(e.title) > 0:
+		// Without the words, their copy in the title: at most 128 bytes.
+		for _, w := range bytes.Split(bytes.TrimRight(e.title, "\x00"), []byte{0}) {
+			words = append(words, string(w))
+		}
+		p.Truncated = len(e.title) >= 127
+	}
+	p.CmdLine = Quote(words)
+	if p.Path == "" && p.CmdLine == "" {
+		return evidence.Process{}, false
+	}
+	return p, true
+}
+
+// userCommand reads what sudo itself reports. The process it starts is its child,
+// whose id it does not tell.
+func userCommand(h header) (evidence.Process, bool) {
+	p := evidence.Process{Time: h.second, Platform: evidence.Linux, Host: h.node, Source: Source, EID: h.id, ArgsJoined: true}
+	failed := false
+	inner := func(key, raw []byte) {
+		switch string(key) {
+		case "cwd":
+			p.CWD = untrusted(raw)
+		case "cmd":
+			p.CmdLine = untrusted(raw)
+		case "exe":
+			p.ParentPath = untrusted(raw)
+		case "terminal":
+			p.TTY = terminal(raw)
+		case "res":
+			failed = strings.HasPrefix(plain(raw), "fail")
+		}
+	}
+	fields(h.body, func(key, raw []byte) {
+		switch string(key) {
+		case "pid":
+			p.ParentPID = id(raw)
+		case "auid":
+			p.LoginUID = unset(raw)
+		case "ses":
+			p.Session = unset(raw)
+		case "AUID":
+			p.LoginUser = name(raw)
+		case "msg":
+			fields(bytes.Trim(raw, "'"), inner)
+		}
+	})
+	return p, p.CmdLine != "" && !failed
+}
+
+func id(raw []byte) int64 {
+	n, err := strconv.ParseUint(string(raw), 10, 32)
+	if err != nil {
+		return 0
+	}
+	return int64(n)
+}
+
+// terminal names a terminal as its path under /dev does: the kernel's log says
+// pts0.
+func terminal(raw []byte) string {
+	s := plain(raw)
+	if n, ok := strings.CutPrefix(s, "pts"); ok && n != "" && n[0] >= '0' && n[0] <= '9' {
+		return "pts/" + n
+	}
+	return strings.TrimPrefix(s, "/dev/")
+}
+
+// unset is "" for the kernel's word for nobody and no session.
+func unset(raw []byte) string {
+	switch s := plain(raw); s {
+	case "4294967295", "-1", "unset":
+		return ""
+	default:
+		return s
+	}
+}
+
+// name is a user as an enriched log resolved it on its own host.
+func name(raw []byte) string {
+	s := plain(raw)
+	if s == "unset" || strings.HasPrefix(s, "unknown(") {
+		return ""
+	}
+	return s
+}

@@ -1,0 +1,169 @@
+package auditlog
+
+import (
+	"bytes"
+	"encoding/hex"
+	"strconv"
+	"strings"
+)
+
+// The record types that matter, as logged and as numbered by the kernel
+// (linux/audit.h).
+var typeNames = map[string]string{
+	"1123": "USER_CMD", "1300": "SYSCALL", "1302": "PATH", "1307": "CWD", "1309": "EXECVE", "1320": "EOE", "1327": "PROCTITLE",
+}
+
+// header is the beginning of a record.
+type header struct {
+	node   string
+	typ    string
+	id     string // time and serial as logged: "1700000000.123:456"
+	second int64
+	serial uint64
+	body   []byte
+}
+
+// parseHeader reads
+//
+//	[prefix: ][node=NAME ]type=TYPE msg=audit(SECONDS.MILLIS:SERIAL): body
+//
+// and the kernel's own "type=1309 audit(...): body" as it is found in syslog.
+func parseHeader(line []byte) (h header, ok bool) {
+	at := bytes.Index(line, []byte("type="))
+	if at < 0 {
+		return h, false
+	}
+	prefix := line[:at]
+	if i := bytes.LastIndex(prefix, []byte("node=")); i >= 0 && (i == 0 || prefix[i-1] == ' ') {
+		name, rest, _ := bytes.Cut(prefix[i+len("node="):], []byte(" "))
+		if len(rest) > 0 {
+			return h, false
+		}
+		h.node = string(name)
+		prefix = prefix[:i]
+	}
+	// What comes before is nothing, or a syslog header; never the text of another
+	// record, which somebody else may have chosen.
+	if len(prefix) > 0 && (!bytes.HasSuffix(prefix, []byte(": ")) || len(prefix) > 512 || bytes.ContainsAny(prefix, "='\"(")) {
+		return h, false
+	}
+	rest := line[at+len("type="):]
+	typ, rest, found := bytes.Cut(rest, []byte(" "))
+	if !found || len(typ) == 0 || len(typ) > 64 {
+		return h, false
+	}
+	rest = bytes.TrimPrefix(rest, []byte("msg="))
+	rest, found = bytes.CutPrefix(rest, []byte("audit("))
+	if !found {
+		return h, false
+	}
+	end := bytes.IndexByte(rest, ')')
+	if end < 0 || end > 64 {
+		return h, false
+	}
+	h.id = string(rest[:end])
+	seconds, serial, found := strings.Cut(h.id, ":")
+	if !found {
+		return h, false
+	}
+	seconds, _, _ = strings.Cut(seconds, ".")
+	var err error
+	if h.second, err = strconv.ParseInt(seconds, 10, 64); err != nil || h.second < 0 || h.second > maxSecond {
+		return h, false
+	}
+	if h.serial, err = strconv.ParseUint(serial, 10, 64); err != nil {
+		return h, false
+	}
+	h.typ = string(typ)
+	if name, ok := typeNames[h.typ]; ok {
+		h.typ = name
+	}
+	h.body = bytes.TrimPrefix(rest[end+1:], []byte(":"))
+	return h, true
+}
+
+// maxSecond is the year 9999.
+const maxSecond = 253_402_300_799
+
+// fields calls f for each key=value of a record; raw is the value with its
+// quotes. Fields of enriched logs come after a group separator (0x1d), with keys
+// in capitals.
+func fields(body []byte, f func(key, raw []byte)) {
+	for len(body) > 0 {
+		body = bytes.TrimLeft(body, " \x1d\t\r\n")
+		eq := bytes.IndexByte(body, '=')
+		if eq < 0 {
+			return
+		}
+		if sp := bytes.LastIndexAny(body[:eq], " \x1d"); sp >= 0 {
+			body = body[sp+1:]
+			eq -= sp + 1
+		}
+		key := body[:eq]
+		body = body[eq+1:]
+		var end int
+		if len(body) > 0 && (body[0] == '"' || body[0] == '\'') {
+			if i := bytes.IndexByte(body[1:], body[0]); i >= 0 {
+				end = i + 2
+			} else {
+				end = len(body)
+			}
+		} else {
+			if end = bytes.IndexAny(body, " \x1d"); end < 0 {
+				end = len(body)
+			}
+		}
+		f(key, body[:end])
+		body = body[end:]
+	}
+}
+
+// untrusted decodes a value the kernel got from a program: text in quotes when it
+// is harmless, else its bytes in hexadecimal digits.
+func untrusted(raw []byte) string {
+	if len(raw) > 0 && raw[0] == '"' {
+		return string(bytes.TrimSuffix(raw[1:], []byte(`"`)))
+	}
+	if len(raw)%2 == 0 {
+		out := make([]byte, len(raw)/2)
+		if _, err := hex.Decode(out, raw); err == nil {
+			return string(out)
+		}
+	}
+	if s := string(raw); s != "(null)" && s != "?" {
+		return s
+	}
+	return ""
+}
+
+// plain removes the quotes of a value that is never encoded.
+func plain(raw []byte) string {
+	s := strings.Trim(string(raw), `"'`)
+	if s == "(none)" || s == "?" || s == "(null)" {
+		return ""
+	}
+	return s
+}
+
+// Quote joins words to a command line that a POSIX shell splits into the same
+// words.
+func Quote(words []string) string {
+	var b strings.Builder
+	for i, w := range words {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		if w != "" && strings.IndexFunc(w, unsafe) < 0 {
+			b.WriteString(w)
+			continue
+		}
+		b.WriteByte('\'')
+		b.WriteString(strings.ReplaceAll(w, `'`, `'\''`))
+		b.WriteByte('\'')
+	}
+	return b.String()
+}
+
+func unsafe(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("_@%+=:,./-", r)
+}
