@@ -5,6 +5,7 @@ package packs
 import (
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sort"
 	"strings"
@@ -45,6 +46,9 @@ func parse(data []byte) ([]Query, error) {
 	if err := dec.Decode(&file); err != nil {
 		return nil, fmt.Errorf("read the catalogue: %w", err)
 	}
+	if len(file.Queries) == 0 {
+		return nil, errors.New("the catalogue has no query")
+	}
 	seen := map[string]bool{}
 	for _, q := range file.Queries {
 		if err := q.check(); err != nil {
@@ -64,6 +68,14 @@ func (q Query) check() error {
 		return fmt.Errorf("name, description, query and value are needed")
 	case q.Interval < 10 || q.Interval > 604800:
 		return fmt.Errorf("interval is %d: must be 10 to 604800 seconds", q.Interval)
+	case strings.Trim(q.Name, "abcdefghijklmnopqrstuvwxyz0123456789_") != "":
+		return fmt.Errorf("name is of a to z, digits and _: central logs are searched for it")
+	case strings.Trim(q.Version, "0123456789.") != "" || q.Version == "":
+		return fmt.Errorf("version %q is none", q.Version)
+	case len(q.Attack) == 0:
+		return fmt.Errorf("no ATT&CK technique")
+	case q.Rows < 0 || q.MS <= 0:
+		return fmt.Errorf("the budget of rows and ms is not set")
 	case strings.ContainsAny(q.SQL, ";$"):
 		return fmt.Errorf("query has a ; or $, which fleet managers take for something else")
 	case strings.Contains(q.SQL, "service_discovery_events") && !strings.Contains(q.SQL, "recorded"):

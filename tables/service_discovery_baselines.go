@@ -1,9 +1,11 @@
 package tables
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/osquery/osquery-go/plugin/table"
@@ -17,15 +19,15 @@ type BaselineReader interface {
 	Baselines(ctx context.Context) (map[store.BaselineKey]baseline.State, error)
 }
 
-// ServiceDiscoveryBaselines is the table of what is normal on this host.
-func ServiceDiscoveryBaselines(r BaselineReader) *Table {
+// ServiceDiscoveryBaselines is the table of what is normal on this host, as of clock.
+func ServiceDiscoveryBaselines(r BaselineReader, clock func() time.Time) *Table {
 	return &Table{
 		Name:        "service_discovery_baselines",
 		Description: "What is normal for each user and command family on this host: the daily rate Rollcall has learned.",
 		Columns: []table.ColumnDefinition{
 			text("username", "User."),
 			text("family", "Command family (sc, systemctl, ...)."),
-			text("hour_of_week", "JSON object of the hours of the week (0 is Monday 00:00 UTC) with commands, to their number."),
+			text("hour_of_week", "JSON object of the hours of the week (0 is Monday 00:00 UTC) with commands, to how busy they were, 1 to 15."),
 			double("mean_per_day", "Expected commands a day."),
 			double("variance", "Variance of the number a day."),
 			bigint("observations", "Commands learned from."),
@@ -39,28 +41,33 @@ func ServiceDiscoveryBaselines(r BaselineReader) *Table {
 			if err != nil {
 				return nil, err
 			}
-			now := time.Now().Unix()
+			now := clock().Unix()
 			rows := make([]map[string]string, 0, len(all))
 			for k, s := range all {
 				s = s.Advance(now)
-				hours := map[string]uint16{}
-				for h, n := range s.Hours {
-					if n > 0 {
-						hours[fmt.Sprint(h)] = n
-					}
-				}
-				profile, err := json.Marshal(hours)
-				if err != nil {
-					return nil, fmt.Errorf("write the hours of %s/%s: %w", k.Username, k.Family, err)
-				}
 				mean, variance := s.Predict(0)
 				rows = append(rows, map[string]string{
-					"rowid": keyed(k.Username, k.Family), "username": k.Username, "family": k.Family, "hour_of_week": string(profile),
+					"rowid": keyed(k.Username, k.Family), "username": k.Username, "family": k.Family, "hour_of_week": profile(&s.Hours),
 					"mean_per_day": fmt.Sprintf("%.4f", mean), "variance": fmt.Sprintf("%.4f", variance),
-					"observations": itoa(s.Observations), "first_seen": known(s.FirstSeen), "last_seen": known(s.LastSeen), "learned": yes(s.Learned()),
+					"observations": itoa(int64(s.Observations)), "first_seen": known(s.FirstSeen), "last_seen": known(s.LastSeen), "learned": yes(s.Learned()),
 				})
 			}
+			// A map has no order; people and golden files like one.
+			slices.SortFunc(rows, func(a, b map[string]string) int {
+				return cmp.Or(strings.Compare(a["username"], b["username"]), strings.Compare(a["family"], b["family"]))
+			})
 			return rows, nil
 		},
 	}
+}
+
+// profile writes the hours with commands as a JSON object, in order.
+func profile(p *baseline.Profile) string {
+	var b strings.Builder
+	for h := range 168 {
+		if n := p.Hour(h); n > 0 {
+			fmt.Fprintf(&b, `,"%d":%d`, h, n)
+		}
+	}
+	return "{" + strings.TrimPrefix(b.String(), ",") + "}"
 }

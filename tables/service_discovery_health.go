@@ -19,7 +19,7 @@ type HealthReader interface {
 type StatsReader interface{ Stats() []Stats }
 
 // ServiceDiscoveryHealth is the table of what Rollcall sees and what it cannot.
-func ServiceDiscoveryHealth(r HealthReader, g StatsReader) *Table {
+func ServiceDiscoveryHealth(r HealthReader, g StatsReader, clock func() time.Time) *Table {
 	return &Table{
 		Name:        "service_discovery_health",
 		Description: "The state of every source of evidence and part of Rollcall: what works, what is off, what was lost, and what to do.",
@@ -43,7 +43,7 @@ func ServiceDiscoveryHealth(r HealthReader, g StatsReader) *Table {
 			if err != nil {
 				return nil, err
 			}
-			now := time.Now().Unix()
+			now := clock().Unix()
 			var rows []map[string]string
 			for _, h := range parts {
 				row := map[string]string{
@@ -59,8 +59,10 @@ func ServiceDiscoveryHealth(r HealthReader, g StatsReader) *Table {
 			for _, s := range g.Stats() {
 				state, detail := "ok", fmt.Sprintf("%d calls, %d rows, slowest %v", s.Calls, s.Rows, s.Slowest.Round(time.Millisecond))
 				if s.Panics+s.Timeouts+s.Refused > 0 {
+					// Packs ask for what is degraded: a text that changes with every
+					// call would be news with every call.
 					state = "degraded"
-					detail += fmt.Sprintf("; %d panics, %d timeouts, %d refused; last: %s", s.Panics, s.Timeouts, s.Refused, s.LastText)
+					detail = fmt.Sprintf("%d panics, %d timeouts, %d refused; last: %s", s.Panics, s.Timeouts, s.Refused, s.LastText)
 				}
 				rows = append(rows, map[string]string{
 					"rowid": keyed("table", s.Table), "component": "table:" + s.Table, "state": state, "detail": detail,

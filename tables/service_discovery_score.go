@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"hash/fnv"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,8 +22,10 @@ type Scorer interface {
 // The bounds of one call: inputs come from whoever may query.
 const (
 	maxInputs  = 10_000
-	maxRecent  = 4096
+	maxRecent  = 2 * maxInputs
 	recentLife = 30 * time.Second
+	// maxRecentText bounds what is remembered of inputs, in bytes.
+	maxRecentText = 8 << 20
 )
 
 // input is what a row of service_discovery_score is asked about.
@@ -33,17 +36,24 @@ type input struct{ cmdline, platform, path, username, parentPath string }
 type recentInputs struct {
 	mu   sync.Mutex
 	last map[input]time.Time
+	size int
+}
+
+func (i input) size() int {
+	return len(i.cmdline) + len(i.platform) + len(i.path) + len(i.username) + len(i.parentPath)
 }
 
 func (r *recentInputs) remember(in []input, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.last == nil || len(r.last) > maxRecent {
-		r.last = map[input]time.Time{}
+	if r.last == nil || len(r.last)+len(in) > maxRecent || r.size > maxRecentText {
+		r.last, r.size = map[input]time.Time{}, 0
 	}
-	for i, one := range in {
-		if i >= maxRecent {
-			break
+	for _, one := range in {
+		if _, ok := r.last[one]; !ok {
+			if r.size += one.size(); r.size > maxRecentText {
+				return
+			}
 		}
 		r.last[one] = now
 	}
@@ -57,6 +67,7 @@ func (r *recentInputs) recall(now time.Time) []input {
 	out := []input{{}}
 	for in, at := range r.last {
 		if now.Sub(at) > recentLife {
+			r.size -= in.size()
 			delete(r.last, in)
 		} else if in != (input{}) {
 			out = append(out, in)
@@ -67,7 +78,7 @@ func (r *recentInputs) recall(now time.Time) []input {
 
 // ServiceDiscoveryScore is the table that gives the verdict on command lines you
 // name; hostPlatform is what an input without platform is read as.
-func ServiceDiscoveryScore(s Scorer, hostPlatform evidence.Platform) *Table {
+func ServiceDiscoveryScore(s Scorer, hostPlatform evidence.Platform, clock func() time.Time) *Table {
 	recent := &recentInputs{}
 	return &Table{
 		Name:        "service_discovery_score",
@@ -95,7 +106,7 @@ func ServiceDiscoveryScore(s Scorer, hostPlatform evidence.Platform) *Table {
 			"SELECT c.command, s.score FROM service_discovery_score s CROSS JOIN crontab c WHERE s.cmdline IN (SELECT command FROM crontab) AND s.cmdline = c.command",
 		},
 		Generate: func(ctx context.Context, q table.QueryContext) ([]map[string]string, error) {
-			now := time.Now()
+			now := clock()
 			inputs := inputsOf(q)
 			if len(inputs) == 0 {
 				inputs = recent.recall(now)
@@ -165,18 +176,20 @@ func scoreRow(s Scorer, in input, host evidence.Platform, now time.Time) map[str
 		"cmdline": in.cmdline, "platform": in.platform, "path": in.path, "username": in.username, "parent_path": in.parentPath,
 		"score": itoa(int64(v.Score)), "severity": v.Severity, "t1007": yes(v.T1007), "scope": string(v.Scope), "technique": v.Technique,
 		"rule_ids": list(v.RuleIDs), "reasons": list(v.Reasons), "simple_commands": list(engine.Presentable(simple)),
-		"remote_host": v.RemoteHost, "attribution": string(v.Attribution.Kind),
+		"remote_host": engine.Presentable([]string{v.RemoteHost})[0], "attribution": string(v.Attribution.Kind),
 	}
 }
 
-// list writes a JSON list; an empty one is [].
+// list writes a JSON list, < and > as they are; an empty one is [].
 func list[T any](v []T) string {
 	if len(v) == 0 {
 		return "[]"
 	}
-	b, err := json.Marshal(v)
-	if err != nil {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
 		return "[]"
 	}
-	return string(b)
+	return strings.TrimSuffix(b.String(), "\n")
 }
