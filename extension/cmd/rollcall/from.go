@@ -12,7 +12,6 @@ import (
 	"github.com/mattn/go-isatty"
 
 	"github.com/osquery-rollcall/rollcall/extension/engine"
-	"github.com/osquery-rollcall/rollcall/extension/source/evtx"
 	"github.com/osquery-rollcall/rollcall/extension/source/files"
 	"github.com/osquery-rollcall/rollcall/extension/source/files/fieldmap"
 )
@@ -28,9 +27,8 @@ type fromFiles struct {
 
 // openFrom finds and recognises the files that paths name (files, folders, "-").
 // mapFile, when it is not empty, holds field maps that go before the built-in
-// ones. installs is called for each service installed, while a source is read; it
-// can be nil.
-func openFrom(env *environment, paths []string, mapFile string, installs func(evtx.Install)) (*fromFiles, error) {
+// ones.
+func openFrom(env *environment, paths []string, mapFile string) (*fromFiles, error) {
 	maps, err := fieldmap.Builtin()
 	if err != nil {
 		return nil, err
@@ -48,7 +46,6 @@ func openFrom(env *environment, paths []string, mapFile string, installs func(ev
 	from := &fromFiles{progress: newProgressLine(env.stderr)}
 	from.Reader, err = files.Open(paths, files.Options{
 		Stdin: env.stdin, Maps: maps, Progress: from.progress.show,
-		Installs: installs,
 	})
 	if err != nil {
 		return nil, err

@@ -135,22 +135,22 @@ func (e *Reader) scriptBlock(b *Batch, r *record) {
 
 func (e *Reader) systemInstall(b *Batch, r *record) {
 	d := r.data
-	b.Installs = append(b.Installs, Install{
-		Time: r.time, Host: r.host, Source: SourceSystem, EID: r.eid,
-		Type: text(d, "ServiceType"), Name: text(d, "ServiceName"), Path: text(d, "ImagePath"),
+	b.Installs = append(b.Installs, evidence.Install{
+		Time: r.time, TimeBasis: evidence.BasisEvent, Platform: r.platform, Host: r.host, Source: SourceSystem, EID: r.eid, Action: evidence.Created,
+		ServiceType: text(d, "ServiceType"), Name: text(d, "ServiceName"), ImagePath: text(d, "ImagePath"),
 		StartType: text(d, "StartType"), Account: text(d, "AccountName"),
-		UID: sid(text(dict(r.system, "Security"), "UserID")),
+		InstallerUID: sid(text(dict(r.system, "Security"), "UserID")),
 	})
 }
 
 func (e *Reader) securityInstall(b *Batch, r *record) {
 	d := r.data
-	b.Installs = append(b.Installs, Install{
-		Time: r.time, Host: r.host, Source: SourceSecurity, EID: r.eid,
-		Type: text(d, "ServiceType"), Name: text(d, "ServiceName"), Path: text(d, "ServiceFileName"),
+	b.Installs = append(b.Installs, evidence.Install{
+		Time: r.time, TimeBasis: evidence.BasisEvent, Platform: r.platform, Host: r.host, Source: SourceSecurity, EID: r.eid, Action: evidence.Created,
+		ServiceType: text(d, "ServiceType"), Name: text(d, "ServiceName"), ImagePath: text(d, "ServiceFileName"),
 		StartType: text(d, "ServiceStartType"), Account: text(d, "ServiceAccount"),
-		UID: sid(text(d, "SubjectUserSid")), Username: account(text(d, "SubjectDomainName"), text(d, "SubjectUserName")),
-		LogonID: logonID(d, "SubjectLogonId"), ProcessID: anyNumber(d, "ClientProcessId"),
+		InstallerUID: sid(text(d, "SubjectUserSid")), InstallerUsername: account(text(d, "SubjectDomainName"), text(d, "SubjectUserName")),
+		LogonID: logonID(d, "SubjectLogonId"), InstallerPID: anyNumber(d, "ClientProcessId"),
 	})
 }
 

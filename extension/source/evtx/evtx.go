@@ -23,7 +23,7 @@ import (
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 )
 
-// The names of what was read, as Process.Source and Install.Source give them.
+// The names of what was read, as Source of the evidence gives them.
 const (
 	SourceSecurity   = "evtx_security"
 	SourceSystem     = "evtx_system"
@@ -57,7 +57,7 @@ const maxNotes = 20
 // Batch is what one chunk brought.
 type Batch struct {
 	Processes []evidence.Process
-	Installs  []Install
+	Installs  []evidence.Install
 	Records   int64 // records read, of whatever event
 	// Bare counts processes whose command line the log doesn't have: for 4688 it
 	// is a policy that is off by default.

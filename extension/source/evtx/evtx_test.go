@@ -54,7 +54,7 @@ func TestEvents(t *testing.T) {
 		name     string
 		event    eventOf
 		process  []evidence.Process
-		installs []Install
+		installs []evidence.Install
 	}{
 		{name: "4688 of the second version, started as somebody else",
 			event: security(4688, 9_999_999,
@@ -101,14 +101,14 @@ func TestEvents(t *testing.T) {
 		{name: "7045",
 			event: eventOf{provider: "Service Control Manager", channel: "System", computer: "dc1", id: 7045, time: filetime(at, 0), user: sidv(18), data: []fieldOf{
 				{"ServiceName", str("Upd")}, {"ImagePath", str(`C:\Temp\u.exe -k`)}, {"ServiceType", str("user mode service")}, {"StartType", str("auto start")}, {"AccountName", str("LocalSystem")}}},
-			installs: []Install{{Time: at, Host: "dc1", Type: "user mode service", Name: "Upd", Path: `C:\Temp\u.exe -k`, StartType: "auto start",
-				Account: "LocalSystem", UID: "S-1-5-18", Source: SourceSystem, EID: "1"}}},
+			installs: []evidence.Install{{Time: at, TimeBasis: evidence.BasisEvent, Platform: evidence.Windows, Action: evidence.Created, Host: "dc1", ServiceType: "user mode service", Name: "Upd", ImagePath: `C:\Temp\u.exe -k`, StartType: "auto start",
+				Account: "LocalSystem", InstallerUID: "S-1-5-18", Source: SourceSystem, EID: "1"}}},
 		{name: "4697 of a driver",
 			event: security(4697, 0, fieldOf{"SubjectUserSid", sidv(21, 5)}, fieldOf{"SubjectUserName", str("a")}, fieldOf{"SubjectDomainName", str("CORP")},
 				fieldOf{"SubjectLogonId", hex64(7)}, fieldOf{"ServiceName", str("drv")}, fieldOf{"ServiceFileName", str(`\??\C:\d.sys`)},
 				fieldOf{"ServiceType", str("0x1")}, fieldOf{"ServiceStartType", str("3")}, fieldOf{"ServiceAccount", str("LocalSystem")}, fieldOf{"ClientProcessId", u32v(99)}),
-			installs: []Install{{Time: at, Host: "ws1.corp.example", Type: "0x1", Name: "drv", Path: `\??\C:\d.sys`, StartType: "3", Account: "LocalSystem",
-				UID: "S-1-5-21-5", Username: `CORP\a`, LogonID: "0x7", ProcessID: 99, Source: SourceSecurity, EID: "1"}}},
+			installs: []evidence.Install{{Time: at, TimeBasis: evidence.BasisEvent, Platform: evidence.Windows, Action: evidence.Created, Host: "ws1.corp.example", ServiceType: "0x1", Name: "drv", ImagePath: `\??\C:\d.sys`, StartType: "3", Account: "LocalSystem",
+				InstallerUID: "S-1-5-21-5", InstallerUsername: `CORP\a`, LogonID: "0x7", InstallerPID: 99, Source: SourceSecurity, EID: "1"}}},
 		{name: "the same id of another provider",
 			event: eventOf{provider: "Microsoft-Windows-Winsock-WS2HELP", channel: "x", computer: "dc1", id: 1, time: filetime(at, 0),
 				data: []fieldOf{{"Image", str("a.exe")}, {"CommandLine", str("a")}}}},

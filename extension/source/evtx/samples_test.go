@@ -91,7 +91,7 @@ func TestSamples(t *testing.T) {
 			}
 			for _, i := range batch.Installs {
 				counts[i.Source+" (installs)"]++
-				if i.Time == 0 || i.Host == "" || i.Name == "" || i.Path == "" {
+				if i.Time == 0 || i.Host == "" || i.Name == "" || i.ImagePath == "" {
 					t.Errorf("%s: a fact is missing: %+v", path, i)
 				}
 			}

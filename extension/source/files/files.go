@@ -21,7 +21,6 @@ import (
 	"time"
 
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
-	"github.com/osquery-rollcall/rollcall/extension/source/evtx"
 	"github.com/osquery-rollcall/rollcall/extension/source/files/fieldmap"
 )
 
@@ -36,11 +35,10 @@ const (
 
 // Options are how files are read. The zero value is usable.
 type Options struct {
-	Stdin    io.Reader          // what "-" is; os.Stdin by default
-	Maps     *fieldmap.Set      // fieldmap.Builtin by default
-	Location *time.Location     // of times without a zone (syslog); UTC by default
-	Progress func(Progress)     // called from Read, at most five times a second, one call at a time
-	Installs func(evtx.Install) // called from Read for each service installed, one call at a time
+	Stdin    io.Reader      // what "-" is; os.Stdin by default
+	Maps     *fieldmap.Set  // fieldmap.Builtin by default
+	Location *time.Location // of times without a zone (syslog); UTC by default
+	Progress func(Progress) // called from Read, at most five times a second, one call at a time
 	Limits   Limits
 }
 
@@ -213,13 +211,14 @@ type Source struct {
 	reader *Reader
 	name   string
 
-	mu     sync.Mutex
-	inputs []*input
-	at     int // the input being read
-	queue  []evidence.Process
-	gaps   []evidence.Gap
-	read   int64
-	lost   int64
+	mu       sync.Mutex
+	inputs   []*input
+	at       int // the input being read
+	queue    []evidence.Process
+	installs []evidence.Install
+	gaps     []evidence.Gap
+	read     int64
+	lost     int64
 
 	// The last batch is kept until the next is asked for: who could not store it
 	// asks again with the same cursor.
@@ -258,9 +257,9 @@ func (s *Source) Read(ctx context.Context, cursor string, limit int) (evidence.B
 		}
 	}
 	n := min(limit, len(s.queue))
-	b := evidence.Batch{Processes: slices.Clone(s.queue[:n]), Read: s.read, Dropped: s.lost, Gaps: s.gaps}
+	b := evidence.Batch{Processes: slices.Clone(s.queue[:n]), Installs: s.installs, Read: s.read, Dropped: s.lost, Gaps: s.gaps}
 	s.queue = append(s.queue[:0], s.queue[n:]...)
-	s.read, s.lost, s.gaps = 0, 0, nil
+	s.installs, s.read, s.lost, s.gaps = nil, 0, 0, nil
 	b.More = len(s.queue) > 0 || s.at < len(s.inputs)
 	slices.SortStableFunc(b.Processes, func(a, c evidence.Process) int { return int(min(max(a.Time-c.Time, -1), 1)) })
 	s.step++
@@ -289,6 +288,7 @@ func (s *Source) advance(ctx context.Context) error {
 // take books what a piece brought.
 func (s *Source) take(in *input, u unit) {
 	s.queue = append(s.queue, u.processes...)
+	s.installs = append(s.installs, u.installs...)
 	s.read += u.read
 	r := s.reader
 	r.mu.Lock()
@@ -323,15 +323,10 @@ func (s *Source) take(in *input, u unit) {
 	}
 	progress := r.total
 	r.mu.Unlock()
-	r.callbacks.Lock()
-	defer r.callbacks.Unlock()
 	if tell {
+		r.callbacks.Lock()
+		defer r.callbacks.Unlock()
 		r.opts.Progress(progress)
-	}
-	if r.opts.Installs != nil {
-		for _, i := range u.installs {
-			r.opts.Installs(i)
-		}
 	}
 }
 

@@ -212,8 +212,7 @@ func TestEventLog(t *testing.T) {
 	write(t, filepath.Join(dir, "a.evtx"), string(plain))
 	write(t, filepath.Join(dir, "b.evtx.gz"), string(gz))
 	write(t, filepath.Join(dir, "c.log"), string(damaged))
-	var installs []evtx.Install
-	r, err := Open([]string{dir}, Options{Installs: func(i evtx.Install) { installs = append(installs, i) }})
+	r, err := Open([]string{dir}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,8 +222,8 @@ func TestEventLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Name() != "evtx" || len(b.Processes) != 6 || b.Read != 8 || len(installs) != 2 || r.Newest() != at+60 || !r.Drained() {
-		t.Errorf("%s: %d processes of %d records, installs %+v, newest %d", s.Name(), len(b.Processes), b.Read, installs, r.Newest())
+	if s.Name() != "evtx" || len(b.Processes) != 6 || b.Read != 8 || len(b.Installs) != 2 || r.Newest() != at+60 || !r.Drained() {
+		t.Errorf("%s: %d processes of %d records, installs %+v, newest %d", s.Name(), len(b.Processes), b.Read, b.Installs, r.Newest())
 	}
 	if p := b.Processes[0]; p.Source != evtx.SourceSecurity || p.CmdLine != "sc  query" || p.Time != at {
 		t.Errorf("%+v", p)

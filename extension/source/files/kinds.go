@@ -31,7 +31,7 @@ const linesAtOnce = 512
 // unit is what one step of a decoder brought.
 type unit struct {
 	processes []evidence.Process
-	installs  []evtx.Install
+	installs  []evidence.Install
 	read      int64 // records
 	bare      int64 // processes whose command line the evidence doesn't have
 }
