@@ -76,8 +76,21 @@ func Definitions() []Definition {
 		{"script_host_ancestor", Lineage, 1.6, "mshta, a script host or another program that runs downloaded code is among the ancestors"},
 		{"remote_target", Lineage, 0.8, "the question is for another machine"},
 		{"remote_execution", Lineage, 1.2, "a remote execution tool started it"},
-		{"several_families", Chain, 0.8, "one command line lists services in several ways"},
+		{"several_families", Chain, 0.8, "services are listed in several ways, in one command line or one burst"},
+		{"discovery_chain", Chain, 1.0, "other ATT&CK Discovery techniques by the same user near by"},
+		{"install_after_discovery", Chain, 2.2, "a service was installed or changed after services were listed"},
+		{"connection_after_discovery", Chain, 1.4, "an unusual outbound connection after services were listed"},
+		{"account_change", Chain, 1.0, "an account or group was changed near by"},
+		{"failed_logons", Chain, 0.6, "logons failed before it"},
+		{"audit_change", Chain, 1.2, "auditing was changed or a log cleared near by"},
 		{"volume_anomaly", Volume, 1.5, "more such commands in a day than this user's history explains"},
+		{"off_hours", Novelty, 0.7, "outside the configured business hours"},
+		{"unexpected_parent", Novelty, 0.5, "this family of commands never came from this kind of parent here"},
+		{"remote_session", Lineage, 0.3, "in a session from another machine"},
+		{"young_service_ancestor", Lineage, 2.6, "an ancestor is an unattributed service younger than a day"},
+		{"critical_asset", Stakes, 0.6, "the host is configured as critical"},
+		{"sensitive_account", Stakes, 0.6, "the account is configured as sensitive"},
+		{"ioc_match", Stakes, 4.5, "an indicator of the user's feeds matches"},
 		{"attribution", Attribution, -2.0, "somebody's legitimate operation, scaled by the strength of the evidence"},
 	}
 }
@@ -203,6 +216,53 @@ func Sum(level sigma.Level, because string, factors []Factor, w Weights) Verdict
 	}
 	n := int(math.Round(100 * sigmoid(lowered)))
 	return Verdict{Score: n, Severity: Severity(n), Reasons: out}
+}
+
+// Raise adds factors to a verdict whose evidence went on: a family that the verdict
+// has already counts at a third, and so does every factor of a family after its
+// strongest.
+func Raise(v Verdict, factors []Factor, w Weights) Verdict {
+	family := families()
+	seen := map[Family]bool{}
+	total := 0.0
+	reasons := make([]Reason, 0, len(v.Reasons)+len(factors))
+	for _, r := range v.Reasons {
+		r.family = family[r.Factor]
+		if r.Factor != "rule_level" {
+			seen[r.family] = true
+		}
+		total += r.Weight
+		reasons = append(reasons, r)
+	}
+	if n := float64(v.Score) / 100; n > 0 && n < 1 {
+		// What attribution may not lower is in the score alone.
+		total = max(total, logit(n))
+	}
+	more := make([]Reason, 0, len(factors))
+	for _, f := range factors {
+		weight := w[f.Name]
+		if f.Scale > 0 {
+			weight *= f.Scale
+		}
+		if weight != 0 {
+			more = append(more, Reason{Factor: f.Name, Weight: weight, Evidence: f.Evidence, family: family[f.Name]})
+		}
+	}
+	sort.SliceStable(more, func(i, j int) bool { return math.Abs(more[i].Weight) > math.Abs(more[j].Weight) })
+	for _, r := range more {
+		if seen[r.family] {
+			r.Weight /= 3
+		}
+		seen[r.family] = true
+		total += r.Weight
+		r.Weight = round2(r.Weight)
+		reasons = append(reasons, r)
+	}
+	n := int(math.Round(100 * sigmoid(total)))
+	if len(more) == 0 {
+		n = v.Score
+	}
+	return Verdict{Score: n, Severity: Severity(n), Reasons: reasons}
 }
 
 func round2(x float64) float64 { return math.Round(x*100) / 100 }

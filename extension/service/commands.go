@@ -130,7 +130,7 @@ var signs = []sign{
 	{"credential_access", "it reads stored credentials", [][]string{
 		{"reg", "save", `hklm\sam`}, {"reg", "save", `hklm\security`}, {"reg", "save", `hklm\system`}, {"comsvcs", "minidump"}, {"comsvcs", "#24"}, {"comsvcs", "#+0"}, {"procdump", "lsass"}, {"-ma", "lsass"}, {"ntds.dit"}, {"ntdsutil", "ifm"}, {"sekurlsa"}, {"vssadmin", "create shadow"}, {"lsadump"}, {`\config\sam`}, {"/etc/shadow"},
 	}},
-	{"account_change", "it adds an account or a member of administrators", [][]string{
+	{"account_added", "it adds an account or a member of administrators", [][]string{
 		{"net", " user ", "/add"}, {"net", "localgroup", "/add"}, {"net", " group ", "/add"}, {"new-localuser"}, {"add-localgroupmember"}, {"useradd "}, {"usermod ", "sudo"},
 	}},
 	{"defence_off", "it turns off defences or destroys the means of recovery", [][]string{

@@ -321,11 +321,11 @@ func TestDamageFoundLater(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	noise := make([]byte, info.Size()-20*4096)
+	noise := make([]byte, info.Size()-48*4096)
 	for i := range noise {
 		noise[i] = byte(i*11 + 5)
 	}
-	if _, err := f.WriteAt(noise, 20*4096); err != nil {
+	if _, err := f.WriteAt(noise, 48*4096); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.Close(); err != nil {

@@ -95,5 +95,62 @@ var schema = sqlitemigration.Schema{
 			reason    TEXT NOT NULL,
 			recorded  INTEGER NOT NULL
 		);`,
+		`ALTER TABLE events ADD COLUMN burst_id TEXT NOT NULL DEFAULT '';
+		CREATE TABLE installs (
+			id          INTEGER PRIMARY KEY,
+			install_id  TEXT    NOT NULL UNIQUE,
+			time        INTEGER NOT NULL,
+			recorded    INTEGER NOT NULL,
+			identity    INTEGER NOT NULL,
+			score       INTEGER NOT NULL,
+			severity    TEXT NOT NULL,
+			reasons     TEXT NOT NULL,
+			attribution TEXT NOT NULL,
+			basis       TEXT NOT NULL,
+			incident_id TEXT NOT NULL,
+			data        TEXT NOT NULL
+		);
+		CREATE INDEX installs_recorded ON installs (recorded);
+		CREATE INDEX installs_time     ON installs (time);
+		CREATE INDEX installs_identity ON installs (identity, time);
+		CREATE TABLE bursts (
+			id          INTEGER PRIMARY KEY,
+			burst_id    TEXT    NOT NULL UNIQUE,
+			start_time  INTEGER NOT NULL,
+			end_time    INTEGER NOT NULL,
+			recorded    INTEGER NOT NULL,
+			updated     INTEGER NOT NULL,
+			data        TEXT NOT NULL
+		);
+		CREATE INDEX bursts_end     ON bursts (end_time);
+		CREATE INDEX bursts_updated ON bursts (updated);
+		CREATE TABLE incidents (
+			id          INTEGER PRIMARY KEY,
+			incident_id TEXT    NOT NULL UNIQUE,
+			opened      INTEGER NOT NULL,
+			last_time   INTEGER NOT NULL,
+			recorded    INTEGER NOT NULL,
+			updated     INTEGER NOT NULL,
+			status      TEXT NOT NULL,
+			decision    TEXT NOT NULL,
+			data        TEXT NOT NULL
+		);
+		CREATE INDEX incidents_updated  ON incidents (updated);
+		CREATE INDEX incidents_recorded ON incidents (recorded);
+		CREATE INDEX incidents_last     ON incidents (last_time);
+		CREATE TABLE around (
+			id   INTEGER PRIMARY KEY,
+			kind TEXT    NOT NULL,
+			time INTEGER NOT NULL,
+			data TEXT    NOT NULL,
+			UNIQUE (kind, time, data)
+		);
+		CREATE INDEX around_time ON around (time);
+		CREATE TABLE destinations (
+			address    TEXT PRIMARY KEY,
+			first_seen INTEGER NOT NULL,
+			last_seen  INTEGER NOT NULL,
+			days       INTEGER NOT NULL
+		) WITHOUT ROWID;`,
 	},
 }

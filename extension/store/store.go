@@ -19,6 +19,7 @@ import (
 
 	"github.com/osquery-rollcall/rollcall/extension/baseline"
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
+	"github.com/osquery-rollcall/rollcall/extension/incident"
 )
 
 // FileName is the database's name in the state directory.
@@ -71,6 +72,7 @@ type Event struct {
 	Elevated    string
 	RemoteHost  string
 	Attribution string
+	BurstID     string
 	Process     evidence.Process
 }
 
@@ -105,7 +107,13 @@ type Batch struct {
 	Rules     map[string]RuleStat // added to what is there
 	Health    []Health
 	Gaps      map[string][]evidence.Gap
-	Now       int64
+	Installs  []*Install
+	// Bursts and Incidents replace what is there under their ids.
+	Bursts       []*incident.Burst
+	Incidents    []*incident.Incident
+	Around       incident.Facts // logons, connections and changes to remember
+	Destinations map[string]incident.Destination
+	Now          int64
 }
 
 // Store is an open state directory.
@@ -357,7 +365,7 @@ var eventColumns = []string{
 	"event_id", "time", "recorded", "identity", "score", "severity", "scope", "family", "rule_ids", "reasons", "technique",
 	"pid", "path", "cmdline", "canonical", "parent", "parent_path", "parent_cmdline", "ancestry", "uid", "username",
 	"login_user", "login_source", "logon_id", "elevated", "session", "container_id", "cwd", "remote_host", "attribution",
-	"platform", "host", "source", "eid",
+	"platform", "host", "source", "eid", "burst_id",
 }
 
 func (e *Event) values() []any {
@@ -366,7 +374,7 @@ func (e *Event) values() []any {
 		e.EventID, p.Time, e.Recorded, e.Identity, e.Score, e.Severity, e.Scope, e.Family, e.RuleIDs, e.Reasons, e.Technique,
 		p.PID, p.Path, p.CmdLine, e.Canonical, p.ParentPID, p.ParentPath, p.ParentCmdLine, e.Ancestry, p.UID, p.Username,
 		p.LoginUser, p.LoginSource, p.LogonID, e.Elevated, p.Session, p.ContainerID, p.CWD, e.RemoteHost, e.Attribution,
-		string(p.Platform), p.Host, p.Source, p.EID,
+		string(p.Platform), p.Host, p.Source, p.EID, e.BurstID,
 	}
 }
 
@@ -477,7 +485,7 @@ func (s *Store) commit(b *Batch) error {
 			}
 		}
 	}
-	return nil
+	return s.commitIncidents(b)
 }
 
 // insertEvents writes events with one statement, built once.
@@ -526,7 +534,7 @@ func (s *Store) Trim(ctx context.Context, now int64) (removed int, err error) {
 		if err := s.exec(sq.Delete("gaps").Where(sq.Expr("id <= (SELECT max(id) FROM gaps) - ?", MaxGaps))); err != nil {
 			return fmt.Errorf("remove surplus gaps: %w", err)
 		}
-		return nil
+		return s.trimIncidents(now)
 	})
 	return removed, err
 }
@@ -544,7 +552,7 @@ func (s *Store) Bind(ctx context.Context, machine, since string) error {
 			return fmt.Errorf("read whose state it is: %w", err)
 		}
 		if was != "" && was != machine {
-			for _, table := range []string{"cursors", "baselines", "rule_stats", "health"} {
+			for _, table := range []string{"cursors", "baselines", "rule_stats", "health", "around", "destinations"} {
 				if err := s.exec(sq.Delete(table)); err != nil {
 					return fmt.Errorf("forget another machine's %s: %w", table, err)
 				}
@@ -655,6 +663,7 @@ func scanEvent(st *sqlite.Stmt) Event {
 	e.Elevated, p.Session, p.ContainerID, p.CWD = text(), text(), text(), text()
 	e.RemoteHost, e.Attribution = text(), text()
 	p.Platform, p.Host, p.Source, p.EID = evidence.Platform(text()), text(), text(), text()
+	e.BurstID = text()
 	return e
 }
 
