@@ -167,3 +167,35 @@ func (s State) Tail(k int, days, host float64) float64 {
 
 // Learned reports whether enough was seen to say that something is unusual.
 func (s State) Learned() bool { return s.Days >= 3 }
+
+// Habit is on about how many days before the day of t there were commands, and on
+// how many of those at about the same hour (two hours either way) of the same kind
+// of day, weekday or weekend. It is counted from the profile: an hour of the week
+// can have been used at most once a week since the first command.
+func (s State) Habit(t int64) (days, same int) {
+	if s.FirstSeen == 0 || t/day <= s.FirstSeen/day {
+		return 0, 0
+	}
+	span := int(t/day - s.FirstSeen/day) // days before today, the first one counted
+	first, now := HourOfWeek(s.FirstSeen)/24, HourOfWeek(t)
+	weekend := now/24 >= 5
+	for d := range 7 {
+		most, band := 0, 0
+		weeks := (span + 6 - (d-first+7)%7) / 7 // how often this day of the week has been
+		for h := range 24 {
+			n := s.Hours.Hour(d*24 + h)
+			if d == now/24 && int64(s.Day) == t/day && h == now%24 {
+				n -= int(min(s.Today, 1)) // today's own does not make it a habit
+			}
+			most = max(most, n)
+			if away := (h - now%24 + 24) % 24; away <= 2 || away >= 22 {
+				band = max(band, n)
+			}
+		}
+		days += min(most, weeks)
+		if weekend == (d >= 5) {
+			same += min(band, weeks)
+		}
+	}
+	return days, same
+}

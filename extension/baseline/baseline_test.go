@@ -251,3 +251,44 @@ func BenchmarkObserveAndTail(b *testing.B) {
 		s.Tail(int(s.Today%50), 1, 1)
 	}
 }
+
+func TestHabit(t *testing.T) {
+	const monday = 1_700_438_400 // 2023-11-20 00:00 UTC
+	at := func(d, h int) int64 { return monday + int64(d)*86400 + int64(h)*3600 }
+	var s baseline.State
+	if d, same := s.Habit(at(0, 9)); d != 0 || same != 0 {
+		t.Errorf("nothing seen: %d %d", d, same)
+	}
+	for d := range 12 { // ten weekdays at 9 and 10, twice each
+		if d%7 < 5 {
+			for _, h := range []int{9, 9, 10} {
+				s = s.Observe(at(d, h))
+			}
+		}
+	}
+	for _, c := range []struct {
+		name       string
+		t          int64
+		days, same int
+	}{
+		{"the next weekday at ten", at(14, 10), 10, 10},
+		{"at eleven", at(14, 11), 10, 10},
+		{"at three in the night", at(14, 3), 10, 0},
+		{"on a Saturday at ten", at(12, 10), 10, 0},
+	} {
+		if d, same := s.Habit(c.t); d != c.days || same != c.same {
+			t.Errorf("%s: %d days, %d the same; want %d, %d", c.name, d, same, c.days, c.same)
+		}
+	}
+	// A burst on one day is one day, whatever its size.
+	var one baseline.State
+	for range 500 {
+		one = one.Observe(at(0, 9))
+	}
+	if d, same := one.Habit(at(1, 9)); d != 1 || same != 1 {
+		t.Errorf("a burst: %d %d", d, same)
+	}
+	if d, _ := one.Habit(at(0, 10)); d != 0 {
+		t.Errorf("on the first day: %d", d)
+	}
+}

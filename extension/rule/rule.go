@@ -39,6 +39,7 @@ const (
 	ScopeCron     Scope = "cron"     // cron tables
 	ScopeProcess  Scope = "process"  // processes, filtered for services
 	ScopeSingle   Scope = "single"   // one service
+	ScopeContext  Scope = "context"  // another technique, shown near service discovery
 )
 
 // rank orders scopes; an unknown one counts as asking for all.
@@ -84,6 +85,10 @@ func (r *Rule) Technique() string { return r.technique }
 
 // T1007 reports whether the rule is about System Service Discovery.
 func (r *Rule) T1007() bool { return r.t1007 }
+
+// Context reports whether what the rule finds is only of interest near service
+// discovery: another of ATT&CK's Discovery techniques.
+func (r *Rule) Context() bool { return r.Scope == ScopeContext }
 
 // Severity is the rule's level; rules without one are medium, as Sigma has it.
 func (r *Rule) Severity() sigma.Level {
