@@ -45,17 +45,38 @@ type Service struct {
 	StartType string
 	Account   string
 	UnitPath  string
-	// LinkTarget is where the unit file leads, when it is a link.
+	// LinkTarget is where the unit file leads, when it is a link, Real the file itself.
 	LinkTarget string
+	Real       string
 	DropIns    []string
-	// ActivatedBy are the units, links and runlevels that start it.
+	// Aliases are other names of it, Shadows files that would count without its own.
+	Aliases []string
+	Shadows []string
+	// ActivatedBy are the units, links and runlevels that start it, Links the links
+	// among them by their paths.
 	ActivatedBy []string
+	Links       []string
 	Triggers    []string
+	// Waits is what a timer, socket or path unit waits for, as "Directive=value";
+	// Listens the same of the sockets that start a service.
+	Waits   []string
+	Listens []string
+	// Preload are settings that make its programs load other code.
+	Preload []string
 
 	Package        string
 	PackageVersion string
+	// Owned says whether the unit file belongs to a package; unknown where there is
+	// no database of packages we can read.
+	Owned evidence.Tristate
 	// Verified says whether unit and program are still what packages brought.
 	Verified evidence.Tristate
+	// Altered are files of packages that are not what the package brought, Foreign
+	// drop-ins of no package.
+	Altered []string
+	Foreign []string
+	// Pending says that the time for verifying was over: the next read goes on.
+	Pending bool
 
 	Running evidence.Tristate
 	PIDs    []int64
@@ -65,9 +86,12 @@ type Service struct {
 	// it was looked for.
 	Writable []string
 	Looked   bool
-	// File is the unit file's.
+	// File is the unit file's, Program the main program's.
 	File     files.Info
+	Program  files.Info
 	Problems []string
+	// Sum tells one text of its files from another; 0 when none could be read.
+	Sum uint64
 }
 
 // Command is one command a service runs.
@@ -77,12 +101,14 @@ type Command struct {
 	Line      string `json:"line"`
 	From      string `json:"from,omitempty"`
 
-	args     string
-	real     string
-	script   string
-	onDisk   evidence.Tristate
-	writable evidence.Tristate
-	packaged evidence.Tristate
+	Args string `json:"-"`
+	// Real is the program with all links followed, Script the file an interpreter
+	// is given to run.
+	Real     string            `json:"-"`
+	Script   string            `json:"-"`
+	OnDisk   evidence.Tristate `json:"-"`
+	Writable evidence.Tristate `json:"-"`
+	Packaged evidence.Tristate `json:"-"`
 }
 
 // Reader reads the inventory of one host. It is safe for concurrent use.
@@ -93,12 +119,18 @@ type Reader struct {
 	pkgs  *pkg.DB
 	now   func() time.Time
 
-	mu    sync.Mutex
-	notes []Note
+	mu       sync.Mutex
+	notes    []Note
+	unlisted []string
+	full     systemd.Scope
 }
 
 // Note is something that could not be read, or was left out.
-type Note struct{ Path, Detail string }
+type Note struct {
+	Path, Detail string
+	// Dangling says that all was read: a name leads to nothing.
+	Dangling bool
+}
 
 // Options of a Reader.
 type Options struct {
@@ -122,18 +154,19 @@ func (r *Reader) Services(ctx context.Context) ([]Service, error) {
 	defer r.mu.Unlock()
 	units, unitErr := r.units.Scan(ctx)
 	scripts, initErr := r.init.Scan(ctx)
-	if unitErr != nil && initErr != nil {
+	if ctx.Err() != nil || unitErr != nil && initErr != nil {
 		return nil, fmt.Errorf("read the services: %w", errors.Join(unitErr, initErr))
 	}
 	running := processes(r.root)
 	until := r.now().Add(hashBudget)
-	r.notes = nil
+	r.notes, r.unlisted, r.full = nil, nil, ""
 	var all []Service
 	native := map[string]bool{}
 	if unitErr == nil {
 		for _, n := range units.Notes {
-			r.notes = append(r.notes, Note{n.Path, n.Detail})
+			r.notes = append(r.notes, Note(n))
 		}
+		r.unlisted, r.full = append(r.unlisted, units.Unlisted...), units.Full
 		enabled := map[string]bool{}
 		for i := range units.Units {
 			if u := &units.Units[i]; switchedOn(u) {
@@ -153,7 +186,11 @@ func (r *Reader) Services(ctx context.Context) ([]Service, error) {
 	}
 	if initErr == nil {
 		for _, n := range scripts.Notes {
-			r.notes = append(r.notes, Note{n.Path, n.Detail})
+			r.notes = append(r.notes, Note{Path: n.Path, Detail: n.Detail})
+		}
+		r.unlisted = append(r.unlisted, scripts.Unlisted...)
+		if scripts.Full {
+			r.full = systemd.System
 		}
 		for i := range scripts.Services {
 			s := fromScript(&scripts.Services[i])
@@ -165,8 +202,69 @@ func (r *Reader) Services(ctx context.Context) ([]Service, error) {
 			all = append(all, s)
 		}
 	}
+	if unitErr != nil || initErr != nil {
+		r.full = systemd.System
+		r.notes = append(r.notes, Note{Path: r.root + "/", Detail: errors.Join(unitErr, initErr).Error()})
+	}
+	listen(all)
 	return all, ctx.Err()
 }
+
+// listen tells services which sockets start them.
+func listen(all []Service) {
+	type name struct{ scope, user, name string }
+	var waits map[name][]string
+	for i := range all {
+		s := &all[i]
+		if s.Type != string(systemd.Socket) {
+			continue
+		}
+		for _, t := range s.Triggers {
+			if waits == nil {
+				waits = map[name][]string{}
+			}
+			k := name{s.Scope, s.Username, t}
+			if len(waits[k]) < 64 {
+				waits[k] = append(waits[k], s.Waits...)
+			}
+		}
+	}
+	for i := range all {
+		if s := &all[i]; s.Type == string(systemd.Service) {
+			s.Listens = waits[name{s.Scope, s.Username, s.Name}]
+		}
+	}
+}
+
+// Seen says whether the last read would have told of a service there. It is false
+// for what a directory that could not be listed may hold, and for what may lie
+// beyond the bound on services.
+func (r *Reader) Seen(scope, unitPath string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.full == systemd.System || string(r.full) == scope && scope != "" {
+		return false
+	}
+	for _, d := range r.unlisted {
+		if strings.HasPrefix(unitPath, d+"/") {
+			return false
+		}
+	}
+	return true
+}
+
+// Looked calls fn with every path the last read looked at, for whoever waits for one
+// of them to change.
+func (r *Reader) Looked(fn func(path string, seen files.Seen)) {
+	for _, trace := range []map[string]files.Seen{r.units.Looked(), r.init.Looked()} {
+		for p, seen := range trace {
+			fn(p, seen)
+		}
+	}
+}
+
+// Root is the root of the host it reads, "/" or a directory.
+func (r *Reader) Root() string { return r.root + "/" }
 
 // Notes are what the last read could not read or left out.
 func (r *Reader) Notes() []Note {
@@ -190,7 +288,7 @@ func fromUnit(u *systemd.Unit, enabled map[string]bool) Service {
 	s := Service{
 		Kind: string(service.Systemd), Type: string(u.Kind), Scope: string(u.Scope), Username: u.Username, Name: u.Name, DisplayName: u.Description,
 		StartType: string(u.State), UnitPath: u.Path, LinkTarget: u.LinkTarget, Triggers: u.Triggers, File: u.File, Writable: u.Writable,
-		Looked: true, Problems: u.Problems, Account: u.User,
+		Looked: true, Problems: u.Problems, Account: u.User, Real: u.Real, Aliases: u.Aliases, Shadows: u.Shadows, Waits: u.Waits, Preload: u.Preload, Sum: u.Sum,
 	}
 	switch {
 	case s.Account != "":
@@ -208,6 +306,7 @@ func fromUnit(u *systemd.Unit, enabled map[string]bool) Service {
 	by := false
 	for _, l := range u.Links {
 		s.ActivatedBy = append(s.ActivatedBy, l.By)
+		s.Links = append(s.Links, l.Path)
 	}
 	for _, t := range u.TriggeredBy {
 		s.ActivatedBy = append(s.ActivatedBy, t)
@@ -230,21 +329,28 @@ func fromUnit(u *systemd.Unit, enabled map[string]bool) Service {
 			main = i
 		}
 	}
+	type line struct{ path, args string }
+	have := map[line]bool{}
 	for i := range u.Exec {
 		e := &u.Exec[i]
 		c := Command{
-			Directive: e.Directive, Path: e.Path, Line: e.Line, From: e.From, args: strings.Join(e.Args, " "), real: e.Real, script: e.Script,
-			onDisk: e.OnDisk, writable: written(e.Writable != "", e.OnDisk != evidence.Unknown),
+			Directive: e.Directive, Path: e.Path, Line: e.Line, From: e.From, Args: strings.Join(e.Args, " "), Real: e.Real, Script: e.Script,
+			OnDisk: e.OnDisk, Writable: written(e.Writable != "", e.OnDisk != evidence.Unknown),
 		}
 		if c.Line == "" {
 			c.Line = e.Path
 		}
-		if i == main {
+		k := line{c.Path, c.Args}
+		switch {
+		case i == main:
 			s.Commands = slices.Insert(s.Commands, 0, c)
-			s.Path, s.Args, s.OnDisk = c.Path, c.args, c.onDisk
+			s.Path, s.Args, s.OnDisk, s.Program = c.Path, c.Args, c.OnDisk, e.File
+		case len(u.Exec) > 8 && have[k]: // the same over and over
 			continue
+		default:
+			s.Commands = append(s.Commands, c)
 		}
-		s.Commands = append(s.Commands, c)
+		have[k] = true
 	}
 	s.Install = service.Install{
 		Kind: service.Systemd, Name: u.Name, DisplayName: u.Description, UnitPath: u.Path, Start: service.StartUnknown, Account: s.Account,
@@ -256,7 +362,7 @@ func fromScript(v *sysv.Service) Service {
 	s := Service{
 		Kind: string(v.Kind), Type: "service", Scope: "system", Name: v.Name, DisplayName: v.Description, Path: v.Program, Args: v.Args,
 		Account: v.Account, UnitPath: v.Path, LinkTarget: v.LinkTarget, File: v.File, OnDisk: v.OnDisk, Writable: v.Writable, Looked: true,
-		ActivatedBy: v.Links, StartType: strings.Join(v.Runlevels, ","),
+		ActivatedBy: v.Links, Links: v.Links, Real: v.Real, Sum: v.Sum, StartType: strings.Join(v.Runlevels, ","),
 	}
 	s.Enabled = evidence.No
 	if v.Enabled {
@@ -271,9 +377,15 @@ func fromScript(v *sysv.Service) Service {
 	}
 	if v.Program != "" {
 		s.Commands = []Command{{
-			Directive: "start", Path: v.Program, Line: strings.TrimSpace(v.Program + " " + v.Args), From: v.Path, args: v.Args, onDisk: v.OnDisk,
-			real: v.Program, writable: written(len(v.Writable) > 0, true),
+			Directive: "start", Path: v.Program, Line: strings.TrimSpace(v.Program + " " + v.Args), From: v.Path, Args: v.Args, OnDisk: v.OnDisk,
+			Real: v.Program, Writable: written(len(v.Writable) > 0, true),
 		}}
+	}
+	for _, c := range v.Runs {
+		s.Commands = append(s.Commands, Command{
+			Directive: "script", Path: c.Path, Line: strings.TrimSpace(c.Path + " " + c.Args), From: v.Path, Args: c.Args, OnDisk: c.OnDisk, Real: c.Path,
+			Writable: written(c.Writable != "", c.OnDisk != evidence.Unknown),
+		})
 	}
 	s.Install = service.Install{Kind: kind, Name: v.Name, DisplayName: v.Description, UnitPath: v.Path, Start: service.StartUnknown, Account: s.Account}
 	return s
@@ -300,29 +412,31 @@ func (r *Reader) own(ctx context.Context, s *Service, source string, until time.
 		return // no database we can read: nothing is known
 	}
 	p, ok := r.pkgs.Owner(unit)
+	s.Owned = evidence.No
 	if ok {
-		s.Package, s.PackageVersion = p.Name, p.Version
+		s.Package, s.PackageVersion, s.Owned = p.Name, p.Version, evidence.Yes
 	}
 	s.Verified = evidence.No
 	if ok {
-		s.Verified = r.verify(ctx, unit, until)
+		s.Verified = r.verify(ctx, s, unit, until)
 	}
 	for _, d := range s.DropIns {
 		if _, ok := r.pkgs.Owner(d); ok {
-			s.Verified = worse(s.Verified, r.verify(ctx, d, until))
+			s.Verified = worse(s.Verified, r.verify(ctx, s, d, until))
 		} else {
 			s.Verified = evidence.No
+			s.Foreign = append(s.Foreign, d)
 		}
 	}
 	for i := range s.Commands {
 		c := &s.Commands[i]
-		c.packaged = r.packaged(c)
-		if c.onDisk != evidence.Yes {
+		c.Packaged = r.packaged(c)
+		if c.OnDisk != evidence.Yes || c.Directive == "script" && c.Packaged != evidence.Yes {
 			continue
 		}
-		s.Verified = worse(s.Verified, r.program(ctx, c, until))
-		if c.script != "" {
-			s.Verified = worse(s.Verified, r.verify(ctx, c.script, until))
+		s.Verified = worse(s.Verified, r.program(ctx, s, c, until))
+		if c.Script != "" {
+			s.Verified = worse(s.Verified, r.verify(ctx, s, c.Script, until))
 		}
 	}
 	if !ok {
@@ -331,19 +445,22 @@ func (r *Reader) own(ctx context.Context, s *Service, source string, until time.
 }
 
 // program verifies a program where it really lies, by the package of that file.
-func (r *Reader) program(ctx context.Context, c *Command, until time.Time) evidence.Tristate {
-	if _, ok := r.pkgs.Owner(c.real); !ok {
-		return evidence.No
+func (r *Reader) program(ctx context.Context, s *Service, c *Command, until time.Time) evidence.Tristate {
+	if _, ok := r.pkgs.Owner(c.Real); ok {
+		return r.verify(ctx, s, c.Real, until)
 	}
-	return r.verify(ctx, c.real, until)
+	if p, ok := r.pkgs.Owner(c.Path); ok && len(s.Altered) < 8 {
+		s.Altered = append(s.Altered, fmt.Sprintf("%s of the package %s leads to %s, which is of none", c.Path, p.Name, c.Real))
+	}
+	return evidence.No
 }
 
 // packaged reports whether a package owns the program of a command.
 func (r *Reader) packaged(c *Command) evidence.Tristate {
-	if c.onDisk != evidence.Yes || len(r.pkgs.Managers()) == 0 {
+	if c.OnDisk != evidence.Yes || len(r.pkgs.Managers()) == 0 {
 		return evidence.Unknown
 	}
-	if _, ok := r.pkgs.Owner(c.real); ok {
+	if _, ok := r.pkgs.Owner(c.Real); ok {
 		return evidence.Yes
 	}
 	if _, ok := r.pkgs.Owner(c.Path); ok { // a link of the package's
@@ -352,10 +469,11 @@ func (r *Reader) packaged(c *Command) evidence.Tristate {
 	return evidence.No
 }
 
-func (r *Reader) verify(ctx context.Context, p string, until time.Time) evidence.Tristate {
+func (r *Reader) verify(ctx context.Context, s *Service, p string, until time.Time) evidence.Tristate {
 	ok, known, fresh := r.pkgs.Remembered(p)
 	if !fresh {
 		if r.now().After(until) {
+			s.Pending = true
 			return evidence.Unknown
 		}
 		var err error
@@ -368,6 +486,9 @@ func (r *Reader) verify(ctx context.Context, p string, until time.Time) evidence
 		return evidence.Unknown
 	case ok:
 		return evidence.Yes
+	}
+	if owner, ok := r.pkgs.Owner(p); ok && len(s.Altered) < 8 {
+		s.Altered = append(s.Altered, fmt.Sprintf("%s is not what the package %s brought", p, owner.Name))
 	}
 	return evidence.No
 }
@@ -392,10 +513,10 @@ func (s *Service) Installs() []service.Install {
 		return []service.Install{in}
 	}
 	all := make([]service.Install, 0, len(s.Commands))
-	for _, c := range s.Commands[:min(len(s.Commands), 32)] {
+	for _, c := range s.Commands {
 		in := s.Install
-		in.ImagePath = strings.TrimSpace(c.Path + " " + c.args)
-		in.OnDisk, in.WritableByOthers, in.Packaged = c.onDisk, c.writable, c.packaged
+		in.ImagePath = strings.TrimSpace(c.Path + " " + c.Args)
+		in.OnDisk, in.WritableByOthers, in.Packaged = c.OnDisk, c.Writable, c.Packaged
 		all = append(all, in)
 	}
 	return all

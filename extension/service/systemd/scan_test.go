@@ -481,3 +481,62 @@ func TestEndedContext(t *testing.T) {
 		t.Error("no error for a root that isn't there")
 	}
 }
+
+// A scan says what it could not tell of.
+func TestScanSaysWhatIsLeftOut(t *testing.T) {
+	root := t.TempDir()
+	plant(t, root, map[string]string{
+		"etc/systemd/system/a.service":          service("/bin/a"),
+		"etc/systemd/system/b.service":          service("/bin/a"),
+		"etc/systemd/system/c.service":          service("/bin/a"),
+		"home/ana/.config/systemd/user/u.timer": "[Timer]\nOnCalendar=daily\n",
+		"etc/passwd":                            fmt.Sprintf("ana:x:%d:1000::/home/ana:/bin/sh\n", max(os.Getuid(), 1000)),
+	})
+	for _, c := range []struct {
+		o        Options
+		full     Scope
+		unlisted int
+	}{
+		{Options{}, "", 0},
+		{Options{MaxUnits: 3}, User, 0},
+		{Options{MaxUnits: 2}, System, 0},
+		{Options{MaxEntries: 2}, "", 1},
+	} {
+		o := c.o
+		o.Trust = options().Trust
+		r, err := Scan(context.Background(), root, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Full != c.full || len(r.Unlisted) != c.unlisted {
+			t.Errorf("%+v: full %q, unlisted %v", c.o, r.Full, r.Unlisted)
+		}
+	}
+	sc := NewScanner(root, options())
+	if _, err := sc.Scan(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if seen := sc.Looked()["/etc/systemd/system"]; !seen.Listed || !seen.Info.IsDir() {
+		t.Errorf("%+v", seen)
+	}
+	if seen, ok := sc.Looked()["/etc/systemd/system.control"]; !ok || !seen.Err {
+		t.Errorf("what is not there counts as well: %v %+v", ok, seen)
+	}
+}
+
+func TestSumTellsTexts(t *testing.T) {
+	root := t.TempDir()
+	sum := func() uint64 {
+		t.Helper()
+		return find(t, scanned(t, root), "a.service").Sum
+	}
+	plant(t, root, map[string]string{"etc/systemd/system/a.service": service("/bin/a")})
+	one := sum()
+	plant(t, root, map[string]string{"etc/systemd/system/a.service": service("/bin/a") + "# more\n"})
+	two := sum()
+	plant(t, root, map[string]string{"etc/systemd/system/a.service.d/x.conf": "[Unit]\n"})
+	three := sum()
+	if one == 0 || one == two || two == three || one == three {
+		t.Error(one, two, three)
+	}
+}

@@ -101,8 +101,11 @@ type Unit struct {
 	// the user, when empty. DynamicUser says systemd makes one up.
 	User, Group string
 	DynamicUser bool
-	Type        string
-	Restart     string
+	// Preload are settings of the environment that make programs load other code,
+	// as "LD_PRELOAD=value".
+	Preload []string
+	Type    string
+	Restart string
 	// Waits is what a socket, timer or path unit waits for, as
 	// "Directive=value".
 	Waits []string
@@ -114,6 +117,9 @@ type Unit struct {
 	Links []Link
 	// Aliases are other names that lead here.
 	Aliases []string
+	// Shadows are files of its name, or of its aliases', in directories that come
+	// later: what would count without it.
+	Shadows []string
 	// Triggers are the units it starts when it fires or fails; TriggeredBy the
 	// other way round.
 	Triggers    []string
@@ -128,6 +134,9 @@ type Unit struct {
 	Writable []string
 	// Problems are what systemd or we could not read of it.
 	Problems []string
+	// Sum tells one text of its file and drop-ins from another; 0 when none could
+	// be read.
+	Sum uint64
 }
 
 // DropIn is one drop-in of a unit.
@@ -179,6 +188,8 @@ type Exec struct {
 type Note struct {
 	Path   string
 	Detail string
+	// Dangling says that all was read: a name leads to nothing.
+	Dangling bool
 }
 
 // Result is what one scan found. It is shared and must not be changed.
@@ -189,6 +200,12 @@ type Result struct {
 	NotesLeftOut int
 	// Changed says that something differs from the scan before.
 	Changed bool
+	// Unlisted are directories that could not be listed, or not wholly: what is not
+	// told of them may be there.
+	Unlisted []string
+	// Full is the scope from which on units beyond the bound are left out: System
+	// before User; empty when there is none.
+	Full Scope
 }
 
 // Options of a scan. The zero value means the host's own bounds.

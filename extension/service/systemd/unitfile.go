@@ -29,6 +29,8 @@ type unitFile struct {
 	// counts then, of a drop-in what stands above.
 	refused  bool
 	problems []string
+	// sum tells its text from another's.
+	sum uint64
 }
 
 func (f *unitFile) problem(line int, format string, args ...any) {
@@ -78,7 +80,7 @@ func parse(data []byte) *unitFile {
 			return false
 		}
 		key, value = strings.Trim(key, blanks), strings.Trim(value, blanks)
-		if !wanted(section, key) {
+		if !wanted(section, key) || (key == "Environment" && value != "" && !strings.Contains(value, "LD_")) {
 			return false
 		}
 		if kept += len(value); kept > maxKept || len(f.settings) == maxSettings {
@@ -181,7 +183,7 @@ func wanted(section, key string) bool {
 	case "Service":
 		switch key {
 		case "User", "Group", "DynamicUser", "Type", "Restart", "RestartSec", "RootDirectory", "RootImage", "WorkingDirectory", "BusName", "Sockets",
-			"PrivateNetwork", "NotifyAccess", "RemainAfterExit":
+			"PrivateNetwork", "NotifyAccess", "RemainAfterExit", "Environment":
 			return true
 		}
 		return isExec(key)

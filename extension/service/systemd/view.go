@@ -21,7 +21,8 @@ type view struct {
 	dropIns map[string][]int // name before ".d" -> dirs that have it
 	links   map[string][]Link
 	ownWant map[string]bool
-	made    map[string][]Class // template -> where its instances are enabled
+	hidden  map[string][]string // name -> files of that name in later directories
+	made    map[string][]Class  // template -> where its instances are enabled
 }
 
 type entryKind uint8
@@ -52,6 +53,7 @@ func (v *view) trust() uint32 {
 func (s *scan) view(v *view) error {
 	v.names, v.aliases = map[string]entry{}, map[string][]string{}
 	v.dropIns, v.links, v.ownWant = map[string][]int{}, map[string][]Link{}, map[string]bool{}
+	v.hidden = map[string][]string{}
 	s.findDirs(v)
 	for i := range v.dirs {
 		if err := s.ctx.Err(); err != nil {
@@ -79,7 +81,7 @@ func (s *scan) view(v *view) error {
 		}
 		instance(name)
 		if !instances[name] && typeOf(name).starts() && (v.owner == nil || v.ownWant[name]) {
-			s.note(links[0].Path, "enables %s, which has no unit file", name)
+			s.dangling(links[0].Path, "enables %s, which has no unit file", name)
 		}
 	}
 	for name := range v.dropIns {
@@ -95,7 +97,7 @@ func (s *scan) view(v *view) error {
 					instances[end] = true
 				}
 			} else {
-				s.note(joined(v.dirs[e.dir].path, name), "alias of %s, which has no unit file", e.target)
+				s.dangling(joined(v.dirs[e.dir].path, name), "alias of %s, which has no unit file", e.target)
 			}
 		}
 	}
@@ -114,7 +116,7 @@ func (s *scan) view(v *view) error {
 		if err := s.ctx.Err(); err != nil {
 			return err
 		}
-		if s.full(name) {
+		if s.full(name, v.scope) {
 			break
 		}
 		slices.Sort(v.aliases[name])
@@ -133,6 +135,7 @@ func (s *scan) findDirs(v *view) {
 		if err != nil {
 			if !errors.Is(err, fs.ErrNotExist) {
 				s.note(d.path, "not searched: %v", err)
+				s.unlisted(d.path, err)
 			}
 			continue
 		}
@@ -165,6 +168,9 @@ func (s *scan) readSearchDir(v *view, i int) {
 			continue
 		}
 		if _, ok := v.names[name]; ok {
+			if (e.File || e.Link) && len(v.hidden[name]) < 8 {
+				v.hidden[name] = append(v.hidden[name], joined(d.path, name))
+			}
 			continue
 		}
 		switch {
@@ -259,6 +265,7 @@ func (s *scan) readWants(v *view, i int, sub, by string) {
 		}
 		if len(v.links) >= s.sc.o.MaxUnits {
 			s.note(dir, "more links than are read")
+			s.beyond(v.scope)
 			return
 		}
 		l := Link{Path: joined(dir, e.Name), By: by, Class: v.dirs[i].class}
@@ -295,6 +302,10 @@ func (s *scan) load(v *view, name string) {
 	for _, a := range u.Aliases {
 		u.Links = append(u.Links[:len(u.Links):len(u.Links)], v.links[a]...)
 		own = own || v.dirs[v.names[a].dir].own || v.ownWant[a]
+	}
+	u.Shadows = v.hidden[from]
+	for _, a := range u.Aliases {
+		u.Shadows = append(u.Shadows[:len(u.Shadows):len(u.Shadows)], v.hidden[a]...)
 	}
 	drops, ownDrop := s.findDropIns(v, &u)
 	if v.owner != nil {
@@ -349,6 +360,9 @@ func (s *scan) load(v *view, name string) {
 	}
 	if e.kind != mask {
 		s.merge(v, &u, all)
+	}
+	for _, src := range all {
+		u.Sum = u.Sum*1099511628211 ^ src.file.sum // the order counts
 	}
 	u.State = state(v, &u, e.kind)
 	s.result.Units = append(s.result.Units, u)
@@ -485,6 +499,8 @@ func (s *scan) merge(v *view, u *Unit, all []sourced) {
 					one[set.key] = set.value
 				}
 			case set.section != section:
+			case set.key == "Environment":
+				u.Preload = preloads(u.Preload, set.value)
 			case isExec(set.key):
 				if set.value == "" {
 					execs = slices.DeleteFunc(execs, func(x execSetting) bool { return x.key == set.key })
@@ -548,6 +564,29 @@ func (s *scan) merge(v *view, u *Unit, all []sourced) {
 			s.writable(u, e.Writable)
 		}
 	}
+}
+
+// preloads adds the assignments of an Environment= that make the dynamic linker
+// load something; an empty one takes all back.
+func preloads(have []string, value string) []string {
+	if value == "" {
+		return nil
+	}
+	for value = strings.TrimLeft(value, blanks); value != "" && len(have) < 8; value = strings.TrimLeft(value, blanks) {
+		w, rest, err := word(value)
+		if err != nil {
+			return have
+		}
+		value = rest
+		name, to, _ := strings.Cut(w, "=")
+		switch name {
+		case "LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH":
+			if to != "" {
+				have = append(have, w)
+			}
+		}
+	}
+	return have
 }
 
 func or(a, b string) string {

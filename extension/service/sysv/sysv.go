@@ -7,6 +7,8 @@ package sysv
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/osquery-rollcall/rollcall/extension/cmdline/posix"
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 	"github.com/osquery-rollcall/rollcall/extension/host/pkg/files"
 )
@@ -67,6 +70,10 @@ type Service struct {
 	Args    string
 	Account string
 	OnDisk  evidence.Tristate
+	// Runs are further commands the script's text starts.
+	Runs []Run
+	// Sum tells one text of the script from another; 0 when it could not be read.
+	Sum uint64
 	// Writable are files and directories of it that someone other than root can
 	// write or replace.
 	Writable []string
@@ -83,6 +90,10 @@ type Result struct {
 	Services []Service
 	Notes    []Note
 	Changed  bool
+	// Unlisted are directories that could not be listed, or not wholly: what is not
+	// told of them may be there. Full says that there are more services than are kept.
+	Unlisted []string
+	Full     bool
 }
 
 // Options of a scan.
@@ -100,6 +111,11 @@ type Scanner struct {
 	mu    sync.Mutex
 	last  *Result
 	trace map[string]files.Seen
+	// looked is what the last scan looked at; trace is the same, or nil when it
+	// cannot tell the next change.
+	looked map[string]files.Seen
+	// runs are the commands of scripts by their text.
+	runs map[[sha256.Size]byte][]Run
 }
 
 // NewScanner returns a Scanner of the host below root ("/" is this host).
@@ -123,7 +139,10 @@ func (sc *Scanner) Scan(ctx context.Context) (*Result, error) {
 		return &r, nil
 	}
 	began := time.Now().Add(-settle).UnixNano()
-	s := &scan{ctx: ctx, tree: files.New(sc.root, files.Options{Trust: sc.o.Trust}), result: &Result{Changed: true}}
+	s := &scan{
+		ctx: ctx, tree: files.New(sc.root, files.Options{Trust: sc.o.Trust}), result: &Result{Changed: true},
+		known: sc.runs, runs: map[[sha256.Size]byte][]Run{},
+	}
 	for _, part := range []func(){s.initScripts, s.rcLocal, s.runit, s.s6, s.inittab, s.upstart} {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -136,7 +155,7 @@ func (sc *Scanner) Scan(ctx context.Context) (*Result, error) {
 		}
 		return strings.Compare(a.Name, b.Name)
 	})
-	sc.last, sc.trace = s.result, s.tree.Trace()
+	sc.last, sc.trace, sc.looked, sc.runs = s.result, s.tree.Trace(), s.tree.Trace(), s.runs
 	for _, seen := range sc.trace {
 		if (!seen.Info.IsDir() || seen.Listed) && seen.Info.CTime >= began && seen.Info.CTime <= time.Now().UnixNano() {
 			sc.trace = nil
@@ -146,10 +165,21 @@ func (sc *Scanner) Scan(ctx context.Context) (*Result, error) {
 	return s.result, nil
 }
 
+// Looked is every path the last scan looked at, for whoever waits for one of them
+// to change. It is shared and must not be changed.
+func (sc *Scanner) Looked() map[string]files.Seen {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	return sc.looked
+}
+
 type scan struct {
 	ctx    context.Context
 	tree   *files.Tree
 	result *Result
+	// known and runs are the commands of scripts by their text, of the scan before
+	// and of this one.
+	known, runs map[[sha256.Size]byte][]Run
 }
 
 func (s *scan) note(p, format string, args ...any) {
@@ -163,8 +193,10 @@ func (s *scan) list(p string) (entries []files.Entry, real string) {
 	entries, at, more, err := s.tree.ReadDir(p, maxEntries)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.note(p, "not listed: %v", err)
+		s.unlisted(p, err)
 	}
 	if more {
+		s.unlisted(p, nil)
 		s.note(p, "more than %d names: the others are not read", maxEntries)
 	}
 	slices.SortFunc(entries, func(a, b files.Entry) int { return strings.Compare(a.Name, b.Name) })
@@ -175,8 +207,22 @@ func (s *scan) add(v Service) {
 	switch {
 	case len(s.result.Services) < maxServices:
 		s.result.Services = append(s.result.Services, v)
-	case len(s.result.Services) == maxServices:
+	case !s.result.Full:
+		s.result.Full = true
 		s.note(v.Path, "more than %d services: the others are left out", maxServices)
+	}
+}
+
+// unlisted remembers a directory whose names are not known. What can have none of
+// an init's, such as a link that leads in a circle, is no such.
+func (s *scan) unlisted(p string, err error) {
+	for _, settled := range []error{fs.ErrNotExist, fs.ErrInvalid, files.ErrRemote, files.ErrLoop, files.ErrPath} {
+		if errors.Is(err, settled) {
+			return
+		}
+	}
+	if len(s.result.Unlisted) < maxNotes {
+		s.result.Unlisted = append(s.result.Unlisted, p)
 	}
 }
 
@@ -206,11 +252,46 @@ func (s *scan) script(v *Service) (text string, ok bool) {
 	if cut {
 		s.note(v.Path, "longer than %d bytes: the rest is not read", maxScript)
 	}
+	s.read(v, b)
 	return string(b), true
 }
 
-// program looks the program of a service up.
+// read tells the text of a script apart and finds the commands in it.
+func (s *scan) read(v *Service, b []byte) {
+	sum := sha256.Sum256(b)
+	v.Sum = binary.LittleEndian.Uint64(sum[:])
+	runs, ok := s.runs[sum]
+	if !ok {
+		if runs, ok = s.known[sum]; !ok {
+			var err error
+			runs, err = runsOf(string(b))
+			if errors.Is(err, posix.ErrBudget) || errors.Is(err, posix.ErrNesting) || errors.Is(err, posix.ErrTooLong) {
+				s.note(v.Path, "not all of its commands are read: %v", err)
+			}
+		}
+		s.runs[sum] = runs
+	}
+	v.Runs = slices.Clone(runs)
+}
+
+// program looks the program of a service up, and those its script runs besides.
 func (s *scan) program(v *Service) {
+	v.Runs = slices.DeleteFunc(v.Runs, func(r Run) bool { return r.Path == v.Program && !handed(path.Base(r.Path)) })
+	for i := range v.Runs {
+		r := &v.Runs[i]
+		if strings.ContainsAny(r.Path, "$`*?[") {
+			continue // only the shell knows
+		}
+		at, err := s.tree.Resolve(r.Path, 0)
+		r.Writable = at.Writable
+		mark(v, at.Writable)
+		switch {
+		case err == nil:
+			r.OnDisk = evidence.Yes
+		case errors.Is(err, fs.ErrNotExist):
+			r.OnDisk = evidence.No
+		}
+	}
 	if !strings.HasPrefix(v.Program, "/") {
 		return
 	}
@@ -225,7 +306,7 @@ func (s *scan) program(v *Service) {
 }
 
 func mark(v *Service, p string) {
-	if p != "" && !slices.Contains(v.Writable, p) {
+	if p != "" && len(v.Writable) < 16 && !slices.Contains(v.Writable, p) {
 		v.Writable = append(v.Writable, p)
 	}
 }
@@ -378,6 +459,7 @@ func (s *scan) rcLocal() {
 			continue
 		}
 		v.Enabled = v.File.Mode&0o111 != 0
+		s.program(&v)
 		s.add(v)
 	}
 	for _, dir := range []string{"/etc/local.d"} { // OpenRC's "local"
@@ -389,6 +471,7 @@ func (s *scan) rcLocal() {
 			v := Service{Name: e.Name, Kind: OpenRC, Path: join(dir, e.Name), Description: "commands run at the end of booting"}
 			if _, ok := s.script(&v); ok {
 				v.Enabled = v.File.Mode&0o111 != 0
+				s.program(&v)
 				s.add(v)
 			}
 		}

