@@ -1,5 +1,6 @@
 // Package attribution answers an analyst's first question: whose legitimate
-// operation is this, if anyone's? It is a pure function of facts.
+// operation is this, if anyone's? It is a pure function of facts, for commands,
+// installs of services and connections alike.
 //
 // A name alone never attributes: where a program decides, it must lie in a place
 // only root or SYSTEM writes.
@@ -9,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/osquery-rollcall/rollcall/extension/cmdline/winargv"
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 )
 
@@ -31,8 +31,10 @@ const (
 
 // Result is an attribution with its basis.
 type Result struct {
-	Kind    Kind
-	Subject string // who or what ("apt", "gatherNetworkInfo")
+	Kind Kind
+	// Subject is who or what ("apt", "gatherNetworkInfo"), or the id, name or
+	// reference of the configured entry that applies.
+	Subject string
 	Basis   string // the evidence in words
 	// Strength in 0..1 scales how much the score is lowered.
 	Strength float64
@@ -41,196 +43,129 @@ type Result struct {
 // Attributed reports whether the operation is somebody's.
 func (r Result) Attributed() bool { return r.Kind != "" && r.Kind != None }
 
-// Entry is a configured expectation: every field that is set must agree. Command,
-// Parent and User match whole values without regard to case and may carry * as
-// wildcard.
-type Entry struct {
-	User    string    `yaml:"user" json:"user,omitempty"`
-	Parent  string    `yaml:"parent" json:"parent,omitempty"`
-	Command string    `yaml:"command" json:"command,omitempty"` // against the canonical command
-	Host    string    `yaml:"host" json:"host,omitempty"`
-	Reason  string    `yaml:"reason" json:"reason"`
-	Expires time.Time `yaml:"expires" json:"expires,omitempty"`
-}
-
-// Config is what an administrator declares.
-type Config struct {
-	Expected []Entry `yaml:"expected" json:"expected,omitempty"`
-}
-
-// Facts is what an attribution is made from.
+// Facts is what an attribution is made from. Exactly one of Process, Install and
+// Connection is set; an unknown fact is the zero value.
 type Facts struct {
-	Process   *evidence.Process
+	Process    *evidence.Process
+	Install    *evidence.Install
+	Connection *evidence.Connection
+	// Ancestry are the ancestors of a connection's process, nearest first. Processes
+	// and installs carry their own.
+	Ancestry []evidence.Ancestor
+	// ContainerID is the container that an installer or a connecting process runs in;
+	// processes carry their own.
+	ContainerID string
+
 	Canonical []string // the commands that matched a rule
 	// Concealed says that the command was obfuscated, encoded or run by a renamed
 	// image: then nothing attributes it.
 	Concealed bool
 	// Lineage is the suspicious ancestor's category, empty for none.
 	Lineage string
+	// YoungService names the ancestor that is a service younger than 24 h and itself
+	// nobody's: then nothing attributes what it does.
+	YoungService string
+	// Under is the attribution of an ancestor that is a service younger than 24 h and
+	// somebody's. What a scanner's or a responder's own service does is theirs too.
+	Under Result
+
+	Session Session
+	// ProgramPackaged and RootOnly are about the program that Ask names: whether a
+	// package owns it, and whether it lies where only root or SYSTEM writes.
+	ProgramPackaged evidence.Tristate
+	RootOnly        evidence.Tristate
+	// ScriptPackaged and ScriptRootOnly are the same about the script that Ask names.
+	ScriptPackaged evidence.Tristate
+	ScriptRootOnly evidence.Tristate
+	// Signer is who signed an install's program, where the signature is valid.
+	Signer string
+	// Template is the per-user service that an install is an instance of, as
+	// extension/service recognises it.
+	Template string
+	// FirstBoot says that the host runs for the first time with this machine id.
+	FirstBoot bool
+
+	History History
 	Now     time.Time
 }
 
-// Attribute returns whose operation the facts describe.
+// Session is what is known of the login session it happened in.
+type Session struct {
+	// RemoteAddr is the address the session came from, empty for a local one.
+	RemoteAddr string
+	// LoginSource is where it came from as the source of the evidence has it: an
+	// address, a terminal.
+	LoginSource string
+	// KnownSource says whether this user came from there on earlier days.
+	KnownSource evidence.Tristate
+}
+
+// History is what is known of the user's earlier days, today left out. For an
+// install it is about whoever installed.
+type History struct {
+	// Days are the days on which the user used this family of commands (for a
+	// connection: made such connections), SameHours those of them in the same four
+	// hours of the day and on the same kind of day (weekday, weekend).
+	Days      int
+	SameHours int
+	// UserDays are the days on which the user was seen working interactively.
+	UserDays int
+	// InstallDays are the days on which the user installed services.
+	InstallDays int
+	// LastSeen is when this family was last used, seconds since 1970 UTC.
+	LastSeen int64
+	// Interactive says that a person works there: a login user with a terminal, a
+	// desktop session or an interactive logon.
+	Interactive bool
+}
+
+// Attribute returns whose operation the facts describe. Of several answers the
+// most specific one counts: what was configured for exactly this, then what the
+// host itself shows, then windows of time, then habit. The basis of None says what
+// came near.
 func Attribute(f Facts, c Config) Result {
-	if f.Lineage != "" {
+	a, ok := newActor(&f)
+	switch {
+	case !ok:
+		return Result{Kind: None, Basis: "nothing is known of who did it"}
+	case f.Lineage != "":
 		return Result{Kind: None, Basis: "never attributed under a " + f.Lineage + " ancestor"}
-	}
-	if f.Concealed {
+	case f.Concealed:
 		return Result{Kind: None, Basis: "never attributed when hidden, encoded or renamed"}
+	case f.YoungService != "":
+		return Result{Kind: None, Basis: "never attributed under " + clip(f.YoungService) + ", a service younger than 24 hours that is nobody's"}
 	}
-	for _, e := range c.Expected {
-		if e.matches(f) {
-			return Result{Kind: Expected, Subject: e.Reason, Basis: "configured entry", Strength: 1}
+	notes := []string{"nothing accounts for it"}
+	for _, kind := range []func(*Facts, *actor, *Config) Result{
+		expected, responder, scanner, system, packaged, management, maintenance, knownUser,
+	} {
+		r := kind(&f, a, &c)
+		if r.Attributed() {
+			return r
+		}
+		if r.Basis != "" && len(notes) < 4 {
+			notes = append(notes, r.Basis)
 		}
 	}
-	if r := system(f.Process); r.Attributed() {
-		return r
-	}
-	if r := packageManager(f.Process); r.Attributed() {
-		return r
-	}
-	return Result{Kind: None}
+	return Result{Kind: None, Basis: strings.Join(notes, "; ")}
 }
 
-func (e Entry) matches(f Facts) bool {
-	if !e.Expires.IsZero() && f.Now.After(e.Expires) {
-		return false
+// near is no attribution, with what is missing in words.
+func near(basis string) Result { return Result{Kind: None, Basis: basis} }
+
+// clip bounds a text from evidence in what a person reads.
+func clip(s string) string {
+	if len(s) > 200 {
+		return s[:200] + "..."
 	}
-	if e.User == "" && e.Parent == "" && e.Command == "" {
-		return false // an entry for everything is a mistake
-	}
-	p := f.Process
-	if e.User != "" && !glob(e.User, p.Username) && !glob(e.User, p.LoginUser) {
-		return false
-	}
-	if e.Parent != "" && !glob(e.Parent, p.ParentPath) {
-		return false
-	}
-	if e.Host != "" && !glob(e.Host, p.Host) {
-		return false
-	}
-	if e.Command == "" {
-		return true
-	}
-	if len(f.Canonical) == 0 {
-		return false
-	}
-	for _, c := range f.Canonical {
-		if !glob(e.Command, c) {
-			return false
-		}
-	}
-	return true
+	return s
 }
 
-// glob matches s against a pattern with * as the only wildcard, without regard to
-// case, in linear space and without backtracking beyond the last star.
-func glob(pattern, s string) bool {
-	pattern, s = strings.ToLower(pattern), strings.ToLower(s)
-	p, i, star, mark := 0, 0, -1, 0
-	for i < len(s) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, i
-			p++
-		case p < len(pattern) && pattern[p] == s[i]:
-			p++
-			i++
-		case star >= 0:
-			mark++
-			p, i = star+1, mark
-		default:
-			return false
-		}
-	}
-	for p < len(pattern) && pattern[p] == '*' {
-		p++
-	}
-	return p == len(pattern)
-}
-
-// system recognises parts of the operating system itself.
-func system(p *evidence.Process) Result {
-	switch p.Platform {
-	case evidence.Windows:
-		// netsh trace stop has Windows run gatherNetworkInfo.vbs, which lists the
-		// services; the script lies in System32, which only TrustedInstaller writes.
-		for _, a := range lineage(p) {
-			if windowsSystemPath(a.Path, "cscript.exe") && windowsSystemPath(scriptOf(a.CmdLine), "gathernetworkinfo.vbs") {
-				return Result{Kind: System, Subject: "gatherNetworkInfo", Basis: "child of Windows' own " + a.CmdLine, Strength: 1}
-			}
-		}
-	case evidence.Linux:
-		if p.ContainerID != "" {
-			break // inside a container the same path is another file
-		}
-		for _, a := range lineage(p) {
-			switch a.Path {
-			case "/usr/lib/systemd/systemd-update-helper", "/usr/bin/deb-systemd-helper", "/usr/bin/deb-systemd-invoke", "/usr/lib/update-notifier/apt-check":
-				return Result{Kind: System, Subject: base(a.Path), Basis: "ancestor " + a.Path, Strength: 0.8}
-			}
-		}
-	}
-	return Result{Kind: None}
-}
-
-// packageManagers are the places package managers are installed to; only root
-// writes there.
-var packageManagers = map[string]string{
-	"/usr/bin/dpkg": "dpkg", "/usr/bin/apt": "apt", "/usr/bin/apt-get": "apt", "/usr/bin/aptitude": "apt",
-	"/usr/bin/unattended-upgrade": "unattended-upgrades", "/usr/bin/rpm": "rpm", "/usr/bin/dnf": "dnf", "/usr/bin/dnf-3": "dnf",
-	"/usr/bin/dnf5": "dnf", "/usr/bin/yum": "yum", "/usr/bin/zypper": "zypper", "/sbin/apk": "apk", "/usr/bin/pacman": "pacman",
-	"/usr/libexec/packagekitd": "packagekit", "/usr/lib/snapd/snapd": "snapd",
-}
-
-func packageManager(p *evidence.Process) Result {
-	if p.Platform != evidence.Linux || p.ContainerID != "" {
-		// Inside a container the same path is another file.
-		return Result{Kind: None}
-	}
-	for _, a := range lineage(p) {
-		if name, ok := packageManagers[a.Path]; ok {
-			return Result{Kind: Package, Subject: name, Basis: "ancestor " + a.Path, Strength: 0.8}
-		}
-	}
-	return Result{Kind: None}
-}
-
-// lineage is the ancestry with the parent first, when only the parent is known.
-func lineage(p *evidence.Process) []evidence.Ancestor {
-	if len(p.Ancestry) > 0 {
-		return p.Ancestry
-	}
-	if p.ParentPath == "" && p.ParentCmdLine == "" {
-		return nil
-	}
-	return []evidence.Ancestor{{PID: p.ParentPID, Path: p.ParentPath, CmdLine: p.ParentCmdLine}}
-}
-
-// scriptOf is the script a script host runs: its first argument that is no option.
-// Later ones are the script's own.
-func scriptOf(line string) string {
-	for i, w := range winargv.Split(line) {
-		if i > 0 && !strings.HasPrefix(w, "/") {
-			return w
+func nonEmpty(list ...string) string {
+	for _, s := range list {
+		if s != "" {
+			return s
 		}
 	}
 	return ""
-}
-
-func windowsSystemPath(path, name string) bool {
-	l := strings.ToLower(path)
-	for _, dir := range []string{`c:\windows\system32\`, `c:\windows\syswow64\`} {
-		if l == dir+name {
-			return true
-		}
-	}
-	return false
-}
-
-func base(path string) string {
-	if i := strings.LastIndexByte(path, '/'); i >= 0 {
-		return path[i+1:]
-	}
-	return path
 }

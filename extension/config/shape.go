@@ -34,6 +34,13 @@ func fits(n *yaml.Node, t reflect.Type, key string) error {
 		return leaf(n, t, key, "a text")
 	case reflect.Float64:
 		return leaf(n, t, key, "a number")
+	case reflect.Int:
+		if n.ShortTag() != "!!int" { // the decoder would cut 1.5
+			return wrong(n, key, "a whole number")
+		}
+		return leaf(n, t, key, "a whole number")
+	case reflect.Bool:
+		return leaf(n, t, key, "true or false")
 	case reflect.Slice:
 		if n.Kind != yaml.SequenceNode {
 			return wrong(n, key, "a list")
