@@ -50,6 +50,8 @@ func ServiceDiscoveryEvents(r EventReader, n Nudger) *Table {
 			text("cwd", "Working directory."),
 			text("remote_host", "Machine the question was for, when it was another one."),
 			text("attribution", "Whose legitimate operation it is: expected, system, package, ... or none."),
+			text("burst_id", "Burst it belongs to."),
+			text("host", "Host it ran on."),
 			text("platform", "windows, linux or darwin."),
 			text("source", "Where the evidence came from; several sources are separated by commas."),
 			text("eid", "The source's own id of the record."),
@@ -82,6 +84,6 @@ func eventRow(e *store.Event) map[string]string {
 		"parent_path": p.ParentPath, "parent_cmdline": p.ParentCmdLine, "ancestry": e.Ancestry, "uid": p.UID, "username": p.Username,
 		"login_user": p.LoginUser, "login_source": p.LoginSource, "logon_id": p.LogonID, "elevated": e.Elevated, "session": p.Session,
 		"container_id": p.ContainerID, "cwd": p.CWD, "remote_host": e.RemoteHost, "attribution": e.Attribution,
-		"platform": string(p.Platform), "source": p.Source, "eid": p.EID,
+		"burst_id": e.BurstID, "host": p.Host, "platform": string(p.Platform), "source": p.Source, "eid": p.EID,
 	}
 }

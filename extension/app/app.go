@@ -18,7 +18,9 @@ import (
 	"github.com/osquery-rollcall/rollcall/extension/engine"
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 	"github.com/osquery-rollcall/rollcall/extension/host"
+	"github.com/osquery-rollcall/rollcall/extension/incident"
 	"github.com/osquery-rollcall/rollcall/extension/rule"
+	"github.com/osquery-rollcall/rollcall/extension/service/inventory"
 	"github.com/osquery-rollcall/rollcall/extension/store"
 	"github.com/osquery-rollcall/rollcall/tables"
 )
@@ -32,6 +34,12 @@ type Options struct {
 	Temporary bool
 	// Users names user ids; nil leaves them as sources have them.
 	Users *host.Users
+	// Now is the clock: that of the evidence when it comes from files; time.Now by
+	// default.
+	Now func() time.Time
+	// Replay says that the evidence is recorded, of any host and in any order: it is
+	// never too late, and this host's services are not part of it.
+	Replay bool
 	// Sources makes the sources once the configuration is known.
 	Sources func(config.Config) []engine.Source
 }
@@ -122,7 +130,7 @@ func Open(ctx context.Context, o Options) (*App, error) {
 		}
 		a.Engine, err = engine.New(ctx, engine.Options{
 			Judge: judge, Store: a.Store, Sources: sources, Logger: o.Logger.Named("engine"), Interval: cfg.CollectInterval,
-			HostID: MachineID(name), Host: name, Static: append(parts, storeHealth), Users: users,
+			HostID: MachineID(name), Host: name, Static: append(parts, storeHealth), Users: users, Now: o.Now, Incidents: incidents(o.Replay),
 		})
 		if err != nil {
 			return nil, errors.Join(err, a.Store.Close())
@@ -133,17 +141,45 @@ func Open(ctx context.Context, o Options) (*App, error) {
 	if a.Engine != nil {
 		nudger = a.Engine
 	}
-	for _, t := range []*tables.Table{
+	all := []*tables.Table{
 		tables.ServiceDiscoveryEvents(a.Store, nudger),
+		tables.ServiceDiscoveryBursts(a.Store, nudger),
 		tables.ServiceDiscoveryScore(judge, evidence.ParsePlatform(runtime.GOOS), time.Now),
 		tables.ServiceDiscoveryRules(judge.Rules, a.Store),
 		tables.ServiceDiscoveryHealth(a.Store, a.Guard, time.Now),
 		tables.ServiceDiscoveryBaselines(a.Store, time.Now),
-	} {
+		tables.ServiceInstallEvents(a.Store, nudger),
+		tables.ServiceInventory(a.inventory(o), inventory.Judge{Weights: judge.Weights}, nil),
+		tables.ServiceIncidents(a.Store, nudger),
+		tables.ServiceIncidentTimeline(a.Store),
+		tables.ServiceIncidentTriage(a.Store),
+	}
+	for _, t := range all {
 		a.Tables = append(a.Tables, a.Guard.Wrap(t))
 	}
 	return a, nil
 }
+
+// incidents is how evidence is joined.
+func incidents(replay bool) *incident.Config {
+	c := incident.Default()
+	if replay {
+		c.Late, c.Around = 0, 200_000
+	}
+	return &c
+}
+
+// inventory reads the services of this host; recorded evidence has none.
+func (a *App) inventory(o Options) tables.InventoryReader {
+	if o.Replay {
+		return noServices{}
+	}
+	return inventory.New("/", inventory.Options{})
+}
+
+type noServices struct{}
+
+func (noServices) Services(context.Context) ([]inventory.Service, error) { return nil, nil }
 
 // quiet nudges nobody: another process collects.
 type quiet struct{}

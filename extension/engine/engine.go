@@ -18,7 +18,7 @@ import (
 
 	"github.com/osquery-rollcall/rollcall/extension/baseline"
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
-	"github.com/osquery-rollcall/rollcall/extension/rule"
+	"github.com/osquery-rollcall/rollcall/extension/incident"
 	"github.com/osquery-rollcall/rollcall/extension/store"
 )
 
@@ -68,6 +68,11 @@ type Options struct {
 	// ReadTimeout bounds one read of a source, 20 s by default. A source that does
 	// not end then is left to itself, and what it brings is taken when it comes.
 	ReadTimeout time.Duration
+	// Incidents says how evidence is joined; incident.Default by default.
+	Incidents *incident.Config
+	// Look tells what the host shows of an incident now; nil when the evidence is of
+	// other hosts.
+	Look Looker
 	// Static are health rows of parts that don't change (rules, configuration).
 	Static []store.Health
 }
@@ -84,6 +89,10 @@ type Engine struct {
 	trimmed time.Time
 	since   time.Time
 	lineage *lineage
+	book    *incident.Book
+	// hours is the hour in which a user was seen working last, so that it is learned
+	// once.
+	hours map[string]int64
 }
 
 type healthMark struct {
@@ -105,7 +114,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	if o.ReadTimeout <= 0 {
 		o.ReadTimeout = readTimeout
 	}
-	e := &Engine{opts: o, nudge: make(chan struct{}, 1), written: map[string]healthMark{}, lineage: newLineage()}
+	e := &Engine{opts: o, nudge: make(chan struct{}, 1), written: map[string]healthMark{}, lineage: newLineage(), hours: map[string]int64{}}
 	for _, s := range o.Sources {
 		e.readers = append(e.readers, &reader{source: s})
 	}
@@ -117,6 +126,9 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 		return nil, err
 	}
 	if err := e.bindState(ctx); err != nil {
+		return nil, err
+	}
+	if err := e.openBook(ctx); err != nil {
 		return nil, err
 	}
 	return e, nil
@@ -206,42 +218,36 @@ func (e *Engine) cycle(ctx context.Context) (more bool, err error) {
 		}
 		more = more || r.batch.More
 	}
-	sightings, matched := e.sight(e.complete(ctx, readings))
-	fresh, err := e.opts.Store.Fresh(ctx, sightings)
+	all := e.complete(ctx, readings)
+	sightings, contexts, matched := e.sight(all)
+	fresh, err := e.opts.Store.Fresh(ctx, events(sightings))
 	if err != nil {
 		// A write mends what a read found damaged; the evidence comes again.
 		nothing := &store.Batch{Now: now.Unix(), Cursors: map[string]string{}, Baselines: map[store.BaselineKey]baseline.State{}}
 		return false, errors.Join(err, e.commit(ctx, nothing))
 	}
 	h := &history{known: e.bases, changed: map[store.BaselineKey]baseline.State{}, learned: now.Sub(e.since) >= learnAfter, now: now.Unix()}
-	for _, s := range fresh {
-		ev, err := e.judge(&s.Process, h, now)
-		if err != nil {
-			e.opts.Logger.Error("could not judge a process", "source", s.Process.Source, "error", err)
-			continue
-		}
-		if ev == nil {
-			continue
-		}
-		ev.Identity = s.Identity
-		b.Events = append(b.Events, ev)
-		if ev.Scope != string(rule.ScopeSingle) {
-			h.observe(ev.Process.Username, ev.Family, ev.Process.Time)
-		}
-		for _, id := range ids(ev.RuleIDs) {
-			st := b.Rules[id]
-			st.Matches++
-			st.LastMatch = max(st.LastMatch, ev.Process.Time)
-			b.Rules[id] = st
-		}
+	facts := incident.Facts{Now: now.Unix()}
+	installs, err := e.installs(ctx, readings, now)
+	if err != nil {
+		return false, err
 	}
+	young := e.judgeInstalls(installs, h, now, &facts)
+	e.judgeCommands(sightings, fresh, young, b, h, now, &facts)
+	for _, c := range contexts {
+		facts.Contexts = append(facts.Contexts, e.contextOf(c.process, c.verdict))
+	}
+	e.around(ctx, readings, h, now, &facts)
+	e.learnSessions(all, h)
+	e.tell(ctx, b, installs, facts)
 	b.Baselines = h.changed
 	b.Health = e.health(readings, matched, now)
-	if len(b.Events)+len(b.Cursors)+len(b.Health)+len(b.Gaps) == 0 {
-		return false, nil
+	if b.Empty() {
+		return more, nil
 	}
 	if err := e.commit(ctx, b); err != nil {
-		return false, fmt.Errorf("commit a cycle: %w", err)
+		// What the book took in comes again with the evidence.
+		return false, errors.Join(fmt.Errorf("commit a cycle: %w", err), e.openBook(ctx))
 	}
 	for k, v := range b.Cursors {
 		e.cursors[k] = v
@@ -307,16 +313,10 @@ func (e *Engine) complete(ctx context.Context, readings []reading) []*evidence.P
 		}
 	}
 	sort.SliceStable(all, func(i, j int) bool { return all[i].Time < all[j].Time })
-	// A parent and its child often share a second, in either order of arrival:
-	// remember first, then look up.
-	for _, p := range all {
-		e.lineage.remember(p)
-	}
 	for _, p := range all {
 		if p.Host == "" {
 			p.Host = e.opts.Host
 		}
-		e.lineage.complete(p)
 		if e.opts.Users == nil || p.ContainerID != "" {
 			continue // ids in a container are its own
 		}
@@ -327,59 +327,92 @@ func (e *Engine) complete(ctx context.Context, readings []reading) []*evidence.P
 			p.LoginUser = e.opts.Users.Name(ctx, p.LoginUID)
 		}
 	}
+	// A parent and its child often share a second, in either order of arrival:
+	// remember first, then look up.
+	for _, p := range all {
+		e.lineage.remember(p)
+	}
+	for _, p := range all {
+		e.lineage.complete(p)
+	}
 	return all
+}
+
+// sighting is a process that matches a rule, and what it was understood as.
+type sighting struct {
+	event *store.Event
+	understood
+}
+
+// discovery is a process that only another technique's rule matches.
+type discovery struct {
+	process *evidence.Process
+	verdict Verdict
+}
+
+func events(list []*sighting) []*store.Event {
+	out := make([]*store.Event, len(list))
+	for i, s := range list {
+		out[i] = s.event
+	}
+	return out
 }
 
 // sight finds the processes that match a rule and makes one of those that are the
 // same process start, seen by several sources: it names all and knows what any of
 // them knows. Matched counts by source.
-func (e *Engine) sight(all []*evidence.Process) (out []*store.Event, matched map[string]int64) {
+func (e *Engine) sight(all []*evidence.Process) (out []*sighting, contexts []discovery, matched map[string]int64) {
 	matched = map[string]int64{}
-	latest := map[int64]*store.Event{}
+	latest := map[int64]*sighting{}
 	for _, p := range all {
-		if ok, err := e.matches(p); err != nil {
+		u, err := e.match(p)
+		if err != nil {
 			e.opts.Logger.Error("could not judge a process", "source", p.Source, "error", err)
 			continue
-		} else if !ok {
+		}
+		if len(u.hits) == 0 {
+			continue
+		}
+		if u.hits[0].Rule.Context() {
+			contexts = append(contexts, discovery{p, e.opts.Judge.verdict(p, u, nil, Surroundings{}, time.Time{})})
 			continue
 		}
 		matched[p.Source]++
 		id := identityOf(p)
-		if first, ok := latest[id]; ok && p.Time-first.Process.Time <= store.SightingWindow {
-			merge(&first.Process, p)
+		if first, ok := latest[id]; ok && p.Time-first.event.Process.Time <= store.SightingWindow {
+			if first.event.Process.ArgsJoined && !p.ArgsJoined && !p.Truncated {
+				first.understood = u
+			}
+			merge(&first.event.Process, p)
 			continue
 		}
-		ev := &store.Event{Identity: id, Process: *p}
-		latest[id] = ev
-		out = append(out, ev)
+		s := &sighting{&store.Event{Identity: id, Process: *p}, u}
+		latest[id] = s
+		out = append(out, s)
 	}
-	return out, matched
+	return out, contexts, matched
 }
 
-// matches reports whether any rule matches. It recovers, as judge does: what is
-// read is hostile, and one process is not worth the extension.
-func (e *Engine) matches(p *evidence.Process) (ok bool, err error) {
+// match finds the rules that match. It recovers, as judge does: what is read is
+// hostile, and one process is not worth the extension.
+func (e *Engine) match(p *evidence.Process) (u understood, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			ok, err = false, fmt.Errorf("matching panicked: %v", r)
+			u, err = understood{}, fmt.Errorf("matching panicked: %v", r)
 		}
 	}()
-	res := e.opts.Judge.understand(p)
-	return len(e.opts.Judge.Rules.Match(p, &res)) > 0, nil
+	return e.opts.Judge.match(p), nil
 }
 
-// judge makes an event of a process, nil when no rule matched.
-func (e *Engine) judge(p *evidence.Process, h History, now time.Time) (ev *store.Event, err error) {
+// judge makes an event of a process that matched.
+func (e *Engine) judge(s *sighting, h History, around Surroundings, now time.Time) (ev *store.Event, v Verdict, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			ev, err = nil, fmt.Errorf("judging panicked: %v", r)
 		}
 	}()
-	v := e.opts.Judge.Judge(p, h, now)
-	if !v.Matched {
-		return nil, nil
-	}
-	return e.event(p, v, now), nil
+	v = e.opts.Judge.verdict(&s.event.Process, s.understood, h, around, now)
+	return e.event(&s.event.Process, v, now), v, nil
 }
 
 // event writes a verdict as a row: masked, printable, bounded.
@@ -424,6 +457,7 @@ func (e *Engine) event(p *evidence.Process, v Verdict, now time.Time) *store.Eve
 // differ in quoting and in the time by a little.
 func identityOf(p *evidence.Process) int64 {
 	h := sha256.New()
+	h.Write([]byte(p.Host))
 	var pid [8]byte
 	binary.LittleEndian.PutUint64(pid[:], uint64(p.PID))
 	h.Write(pid[:])

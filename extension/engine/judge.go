@@ -1,9 +1,8 @@
-// Package engine is the pipeline: the one place that knows the order of the rooms
-// and talks to the store.
 package engine
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,8 +21,18 @@ type Judge struct {
 	Rules       *rule.Set
 	Weights     score.Weights
 	Attribution attribution.Config
+	// IOC are the user's indicators; nil for none.
+	IOC Indicators
 	// Understand reads a command line; cmdline.Parse by default.
 	Understand func(cmdline.Input) cmdline.Result
+}
+
+// Indicators looks the user's feeds up.
+type Indicators interface {
+	// Process, Install and Connection return what matched, "feed: indicator".
+	Process(p *evidence.Process, now time.Time) []string
+	Install(in *evidence.Install, now time.Time) []string
+	Connection(c *evidence.Connection, now time.Time) []string
 }
 
 // newFor is how long after its first command a user's family is new, in seconds:
@@ -42,12 +51,21 @@ type History interface {
 	Learned() bool
 }
 
+// Surroundings is what is known of a process beside itself and its history.
+type Surroundings struct {
+	// YoungService names an ancestor that is an unattributed service younger than a
+	// day; empty for none.
+	YoungService string
+}
+
 // Verdict is what Rollcall makes of one command line.
 type Verdict struct {
 	// Matched reports whether any rule matched; T1007 whether one about service
-	// discovery did.
+	// discovery did. Context says that all that matched is another Discovery
+	// technique, of interest only near service discovery.
 	Matched     bool
 	T1007       bool
+	Context     bool
 	Scope       rule.Scope
 	Technique   string
 	Family      string
@@ -55,6 +73,14 @@ type Verdict struct {
 	Canonical   []string // the simple commands that matched, masked
 	RemoteHost  string
 	Attribution attribution.Result
+	// Lineage is the ancestor under which nothing is ever attributed ("web",
+	// "young service"), and IOC the indicators that matched.
+	Lineage string
+	IOC     []string
+	// Expected is the baseline's mean a day, Tail the probability of as many commands
+	// as today's; 0 is unknown.
+	Expected float64
+	Tail     float64
 	score.Verdict
 
 	// Commands is everything the command line runs, and Hits what matched.
@@ -65,9 +91,27 @@ type Verdict struct {
 
 // Judge scores the process p against its history at the time now.
 func (j *Judge) Judge(p *evidence.Process, h History, now time.Time) Verdict {
-	res := j.understand(p)
-	v := Verdict{Commands: res.Commands, Issues: res.Issues, Verdict: score.Verdict{Severity: "informational"}}
-	v.Hits = j.Rules.Match(p, &res)
+	return j.verdict(p, j.match(p), h, Surroundings{}, now)
+}
+
+// understood is a process's command line, read, and the rules it matches.
+type understood struct {
+	cmdline.Result
+	hits []rule.Hit
+}
+
+func (j *Judge) match(p *evidence.Process) understood {
+	u := understood{Result: j.understand(p)}
+	u.hits = j.Rules.Match(p, &u.Result)
+	// What is only context does not count beside the thing itself.
+	if slices.ContainsFunc(u.hits, func(h rule.Hit) bool { return !h.Rule.Context() }) {
+		u.hits = slices.DeleteFunc(u.hits, func(h rule.Hit) bool { return h.Rule.Context() })
+	}
+	return u
+}
+
+func (j *Judge) verdict(p *evidence.Process, u understood, h History, around Surroundings, now time.Time) Verdict {
+	v := Verdict{Commands: u.Commands, Issues: u.Issues, Verdict: score.Verdict{Severity: "informational"}, Hits: u.hits}
 	if len(v.Hits) == 0 {
 		return v
 	}
@@ -101,9 +145,10 @@ func (j *Judge) Judge(p *evidence.Process, h History, now time.Time) Verdict {
 		}
 		if hit.Command >= 0 && !seenCmd[hit.Command] {
 			seenCmd[hit.Command] = true
-			cmds = append(cmds, res.Commands[hit.Command])
+			cmds = append(cmds, u.Commands[hit.Command])
 		}
 	}
+	v.Context = best.Context()
 	v.Technique, v.Family = best.Technique(), best.Family
 	if v.T1007 {
 		v.Technique = "T1007"
@@ -120,26 +165,83 @@ func (j *Judge) Judge(p *evidence.Process, h History, now time.Time) Verdict {
 	if len(cmds) == 0 {
 		masked, _ := secret.MaskIn(p.CmdLine)
 		v.Canonical = []string{masked}
-		cmds = res.Commands // the rule is about the process: all of it counts
+		cmds = u.Commands // the rule is about the process: all of it counts
 	}
-	lineage, _ := score.SuspiciousAncestor(p)
-	if lineage == "script_host" {
-		lineage = "" // script hosts are unusual, not unattributable: the OS uses them
+	if v.Context {
+		return v
 	}
+	v.Lineage = lineageOf(p)
+	habit := habits(p, best.Family, h)
 	v.Attribution = attribution.Attribute(attribution.Facts{
-		Process: p, Canonical: raw, Concealed: score.Concealed(cmds), Lineage: lineage, Now: now,
+		Process: p, Canonical: raw, Concealed: score.Concealed(cmds), Lineage: v.Lineage, YoungService: around.YoungService,
+		Session: attribution.Session{RemoteAddr: remoteAddr(p.LoginSource), LoginSource: p.LoginSource}, History: habit, Now: now,
 	}, j.Attribution)
 	factors := score.CommandFactors(p, cmds, len(families))
-	factors = append(factors, historyFactors(p, best, h, now)...)
+	factors = append(factors, v.historyFactors(p, best, h, now)...)
+	factors = append(factors, j.settingFactors(p.Host, p.Time, p.Username, p.LoginUser)...)
+	if around.YoungService != "" {
+		factors = append(factors, score.Factor{Name: "young_service_ancestor", Evidence: around.YoungService})
+		v.Lineage = "the young service " + around.YoungService
+	} else if v.Lineage != "" {
+		v.Lineage = "a " + v.Lineage + " ancestor"
+	}
+	if a := remoteAddr(p.LoginSource); a != "" {
+		factors = append(factors, score.Factor{Name: "remote_session", Evidence: "the session came from " + a})
+	}
+	if j.IOC != nil {
+		v.IOC = presentAll(j.IOC.Process(p, now))
+		if len(v.IOC) > 0 {
+			factors = append(factors, score.Factor{Name: "ioc_match", Evidence: strings.Join(v.IOC, "; ")})
+		}
+	}
 	if v.Attribution.Attributed() {
-		factors = append(factors, score.Factor{Name: "attribution", Scale: v.Attribution.Strength,
-			Evidence: strings.TrimSpace(fmt.Sprintf("%s %s: %s", v.Attribution.Kind, v.Attribution.Subject, v.Attribution.Basis))})
+		factors = append(factors, attributed(v.Attribution))
 	}
 	v.Verdict = score.Sum(best.Severity(), best.Title, factors, j.Weights)
-	for i := range v.Reasons {
-		v.Reasons[i].Evidence = present(v.Reasons[i].Evidence)
-	}
+	presentReasons(v.Reasons)
 	return v
+}
+
+func presentReasons(reasons []score.Reason) {
+	for i := range reasons {
+		reasons[i].Evidence = present(reasons[i].Evidence)
+	}
+}
+
+func attributed(a attribution.Result) score.Factor {
+	return score.Factor{Name: "attribution", Scale: a.Strength, Evidence: strings.TrimSpace(fmt.Sprintf("%s %s: %s", a.Kind, a.Subject, a.Basis))}
+}
+
+// lineageOf is the kind of ancestor under which nothing is anybody's routine. Script
+// hosts are unusual, not unattributable: the OS uses them.
+func lineageOf(p *evidence.Process) string {
+	lineage, _ := score.SuspiciousAncestor(p)
+	if lineage == "script_host" {
+		return ""
+	}
+	return lineage
+}
+
+// settingFactors are what the configuration says of host, hour and account.
+func (j *Judge) settingFactors(host string, at int64, users ...string) []score.Factor {
+	var out []score.Factor
+	c := &j.Attribution
+	// Hours that nobody configured say nothing.
+	if b := &c.BusinessHours; at > 0 && (b.TimeZone != "" || b.From != "" || b.To != "" || len(b.Days)+len(b.Holidays) > 0) {
+		if inside, why := c.Business(time.Unix(at, 0)); !inside {
+			out = append(out, score.Factor{Name: "off_hours", Evidence: why})
+		}
+	}
+	if entry := c.Critical(host); entry != "" {
+		out = append(out, score.Factor{Name: "critical_asset", Evidence: fmt.Sprintf("%s is critical by the entry %s", host, entry)})
+	}
+	for _, u := range users {
+		if entry := c.Sensitive(u); entry != "" {
+			out = append(out, score.Factor{Name: "sensitive_account", Evidence: fmt.Sprintf("%s is sensitive by the entry %s", u, entry)})
+			break
+		}
+	}
+	return out
 }
 
 func (j *Judge) understand(p *evidence.Process) cmdline.Result {
@@ -162,12 +264,64 @@ func better(a, b *rule.Rule) bool {
 	return a.Scope.Wider(b.Scope)
 }
 
-func historyFactors(p *evidence.Process, r *rule.Rule, h History, now time.Time) []score.Factor {
+// The families under which baselines learn what is no command: the hours in which a
+// user works here, and installs of services.
+const (
+	familySession = "@session"
+	familyInstall = "@install"
+)
+
+// habits are the days a user has of a family before today.
+func habits(p *evidence.Process, family string, h History) attribution.History {
+	out := attribution.History{Interactive: interactive(p)}
+	if h == nil {
+		return out
+	}
+	user := person(p.Username, p.LoginUser)
+	st, _ := h.Of(user, family)
+	out.Days, out.SameHours = st.Habit(p.Time)
+	out.LastSeen = st.LastSeen
+	st, _ = h.Of(user, familySession)
+	out.UserDays, _ = st.Habit(p.Time)
+	st, _ = h.Of(user, familyInstall)
+	out.InstallDays, _ = st.Habit(p.Time)
+	return out
+}
+
+// person is whose habit something is: who logged in, where that is known.
+func person(username, login string) string {
+	if login != "" {
+		return login
+	}
+	return username
+}
+
+// interactive reports whether a person works in the process's session.
+func interactive(p *evidence.Process) bool {
+	switch {
+	case p.Platform == evidence.Windows:
+		return p.Session != "" && p.Session != "0"
+	case p.TTY != "" && p.TTY != "?":
+		return true
+	}
+	return p.LoginUser != "" && p.Session != "" && p.Session != "4294967295"
+}
+
+// remoteAddr is the address in a login source, empty for a terminal or this host.
+func remoteAddr(s string) string {
+	if !strings.ContainsAny(s, ".:") || strings.HasPrefix(s, ":") || strings.HasPrefix(s, "127.") || s == "::1" || strings.HasPrefix(s, "/") {
+		return ""
+	}
+	return s
+}
+
+func (v *Verdict) historyFactors(p *evidence.Process, r *rule.Rule, h History, now time.Time) []score.Factor {
 	if h == nil || r.Scope == rule.ScopeSingle {
 		return nil
 	}
-	st, host := h.Of(p.Username, r.Family)
-	who := nonEmpty(p.Username, "this user")
+	who := person(p.Username, p.LoginUser)
+	st, host := h.Of(who, r.Family)
+	who = nonEmpty(who, "this user")
 	switch {
 	case h.Learned() && st.Observations == 0:
 		return []score.Factor{{Name: "first_seen", Evidence: fmt.Sprintf("%s never used %s here before", who, r.Family)}}
@@ -178,12 +332,12 @@ func historyFactors(p *evidence.Process, r *rule.Rule, h History, now time.Time)
 	}
 	st = st.Advance(now.Unix())
 	k := int(st.Today) + 1
-	mean, _ := st.Predict(host)
-	tail := st.Tail(k, 1, host)
-	if tail > volumeTail {
+	v.Expected, _ = st.Predict(host)
+	v.Tail = st.Tail(k, 1, host)
+	if v.Tail > volumeTail {
 		return nil
 	}
-	return []score.Factor{{Name: "volume_anomaly", Evidence: fmt.Sprintf("%d today, %.1f a day expected (p=%.2g)", k, mean, tail)}}
+	return []score.Factor{{Name: "volume_anomaly", Evidence: fmt.Sprintf("%d today, %.1f a day expected (p=%.2g)", k, v.Expected, v.Tail)}}
 }
 
 func nonEmpty(s, other string) string {

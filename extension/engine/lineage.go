@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
@@ -18,9 +20,22 @@ const (
 type remembered struct {
 	pid, parent int64
 	time        int64
+	host        string
 	path        string
 	cmdline     string
+	username    string
+	loginUser   string
+	session     string
+	logonID     string
 }
+
+// processKey names a process among those of several hosts.
+type processKey struct {
+	host string
+	pid  int64
+}
+
+func (r *remembered) key() processKey { return processKey{r.host, r.pid} }
 
 // lineage remembers the processes seen last, so that events that name only a
 // parent's id get its program and ancestry, also when it has ended since. A ring
@@ -28,22 +43,23 @@ type remembered struct {
 type lineage struct {
 	ring  []remembered
 	next  int
-	byPID map[int64]int // index in ring of the newest process with the id
+	byPID map[processKey]int // index in ring of the newest process with the id
 }
 
 func newLineage() *lineage {
-	return &lineage{byPID: make(map[int64]int)}
+	return &lineage{byPID: make(map[processKey]int)}
 }
 
 func (l *lineage) remember(p *evidence.Process) {
 	if p.PID <= 0 {
 		return
 	}
-	r := remembered{pid: p.PID, parent: p.ParentPID, time: p.Time, path: p.Path, cmdline: p.CmdLine}
+	r := remembered{pid: p.PID, parent: p.ParentPID, time: p.Time, host: p.Host, path: p.Path, cmdline: p.CmdLine,
+		username: p.Username, loginUser: p.LoginUser, session: p.Session, logonID: p.LogonID}
 	if len(r.cmdline) > maxRemembered {
 		r.cmdline = strings.Clone(r.cmdline[:maxRemembered]) // or all of it is kept
 	}
-	if i, ok := l.byPID[p.PID]; ok {
+	if i, ok := l.byPID[r.key()]; ok {
 		if l.ring[i].time > p.Time {
 			return // late evidence of an earlier process does not replace a later one
 		}
@@ -55,15 +71,15 @@ func (l *lineage) remember(p *evidence.Process) {
 		}
 	}
 	if len(l.ring) < maxProcesses {
-		l.byPID[p.PID] = len(l.ring)
+		l.byPID[r.key()] = len(l.ring)
 		l.ring = append(l.ring, r)
 		return
 	}
-	if old := l.ring[l.next]; l.byPID[old.pid] == l.next {
-		delete(l.byPID, old.pid)
+	if old := &l.ring[l.next]; l.byPID[old.key()] == l.next {
+		delete(l.byPID, old.key())
 	}
 	l.ring[l.next] = r
-	l.byPID[p.PID] = l.next
+	l.byPID[r.key()] = l.next
 	l.next = (l.next + 1) % maxProcesses
 }
 
@@ -84,17 +100,46 @@ func (l *lineage) complete(p *evidence.Process) {
 }
 
 func (l *lineage) ancestors(p *evidence.Process) {
-	seen := map[int64]bool{p.PID: true}
-	pid, before := p.ParentPID, p.Time
-	for len(p.Ancestry) < maxAncestors && pid > 0 && !seen[pid] {
+	p.Ancestry = l.chain(p.Host, p.PID, p.ParentPID, p.Time)
+}
+
+// find returns the process that had an id at a time, nil when it is not remembered
+// or the id was used again since.
+func (l *lineage) find(host string, pid, at int64) *remembered {
+	i, ok := l.byPID[processKey{host, pid}]
+	if !ok || pid <= 0 || l.ring[i].time > at+1 {
+		return nil
+	}
+	return &l.ring[i]
+}
+
+// chain is the ancestry of a process, its parent first.
+func (l *lineage) chain(host string, own, parent, at int64) (out []evidence.Ancestor) {
+	seen := map[int64]bool{own: true}
+	for pid, before := parent, at; len(out) < maxAncestors && pid > 0 && !seen[pid]; {
 		seen[pid] = true
-		i, ok := l.byPID[pid]
-		if !ok || l.ring[i].time > before+1 {
-			// Unknown, or an id that was used again for a younger process.
+		r := l.find(host, pid, before)
+		if r == nil {
 			break
 		}
-		r := l.ring[i]
-		p.Ancestry = append(p.Ancestry, evidence.Ancestor{PID: r.pid, Path: r.path, CmdLine: r.cmdline})
+		out = append(out, evidence.Ancestor{PID: r.pid, Path: r.path, CmdLine: r.cmdline})
 		pid, before = r.parent, r.time
 	}
+	return out
+}
+
+// around returns the processes that started on a host from before to after seconds
+// around a time, at most limit, the nearest before it first.
+func (l *lineage) around(host string, at, before, after int64, limit int) []*remembered {
+	var out []*remembered
+	for i := range l.ring {
+		if r := &l.ring[i]; r.host == host && r.time >= at-before && r.time <= at+after {
+			out = append(out, r)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *remembered) int { return cmp.Compare(b.time, a.time) })
+	if len(out) > limit {
+		out = out[:limit]
+	}
+	return out
 }

@@ -588,7 +588,10 @@ func (x *Incident) near(y *Burst) bool {
 
 // under reports whether a command descends from a service's program.
 func under(c Command, in Install) bool {
-	return in.Path != "" && c.Time >= in.Time && (strings.EqualFold(c.Parent, in.Path) || strings.EqualFold(c.Origin, in.Path))
+	if in.Path == "" || c.Time < in.Time {
+		return false
+	}
+	return in.Runs(c.Parent, c.ParentCmdLine) || !ordinary(in.Path) && strings.EqualFold(c.Origin, in.Path)
 }
 
 // follows is how an install belongs to a burst before it, empty when it does not.
@@ -683,18 +686,32 @@ func (h *hostBook) remember(in Install) {
 }
 
 // YoungService returns the name of an unattributed service that was installed less
-// than a day before t and whose program is path; empty for none.
-func (b *Book) YoungService(host, path string, t int64) string {
+// than a day before t and that a process with this image and command line is the
+// main process of; empty for none.
+func (b *Book) YoungService(host, path, cmdline string, t int64) string {
 	h := b.hosts[strings.ToLower(host)]
 	if h == nil || path == "" {
 		return ""
 	}
 	for _, in := range slices.Backward(h.installs) {
-		if in.Time <= t && t-in.Time < 86400 && in.Path != "" && strings.EqualFold(in.Path, path) {
+		if in.Time <= t && t-in.Time < 86400 && in.Runs(path, cmdline) {
 			return in.Name
 		}
 	}
 	return ""
+}
+
+// Runs reports whether a process with this image and command line is the service's
+// main process. A program of the system serves many: then the arguments must be the
+// service's too.
+func (in *Install) Runs(path, cmdline string) bool {
+	if in.Path == "" || !strings.EqualFold(in.Path, path) {
+		return false
+	}
+	if !ordinary(in.Path) {
+		return true
+	}
+	return len(in.Args) > 3 && strings.Contains(strings.ToLower(cmdline), strings.ToLower(in.Args))
 }
 
 // relation is how two actors belong together.

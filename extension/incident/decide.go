@@ -407,3 +407,6 @@ func shorten(s string, n int) string {
 	}
 	return strings.ToValidUTF8(s[:n], "") + "..."
 }
+
+// Reconsider decides about an incident anew, after its facts of the host changed.
+func (b *Book) Reconsider(x *Incident) { b.decide(x) }

@@ -66,27 +66,28 @@ func (v *Verdict) attributed() bool { return v.Attribution.Attributed() }
 
 // Command is one command that enumerated services.
 type Command struct {
-	ID        string            `json:"id"`
-	Time      int64             `json:"time"`
-	Host      string            `json:"host,omitempty"`
-	Platform  evidence.Platform `json:"platform,omitempty"`
-	Actor     Actor             `json:"actor"`
-	Origin    string            `json:"origin,omitempty"` // the daemon or tool everything of it descends from
-	PID       int64             `json:"pid,omitempty"`
-	Path      string            `json:"path,omitempty"`
-	CmdLine   string            `json:"cmdline,omitempty"`
-	Parent    string            `json:"parent,omitempty"`
-	Canonical []string          `json:"canonical,omitempty"`
-	Family    string            `json:"family,omitempty"`
-	Scope     string            `json:"scope,omitempty"`
-	Technique string            `json:"technique,omitempty"`
-	Remote    string            `json:"remote_host,omitempty"`
-	From      string            `json:"login_source,omitempty"`
-	Elevated  evidence.Tristate `json:"elevated,omitempty"`
-	Container string            `json:"container_id,omitempty"`
-	Source    string            `json:"source,omitempty"`
-	EID       string            `json:"eid,omitempty"`
-	Verdict   `json:"verdict"`
+	ID            string            `json:"id"`
+	Time          int64             `json:"time"`
+	Host          string            `json:"host,omitempty"`
+	Platform      evidence.Platform `json:"platform,omitempty"`
+	Actor         Actor             `json:"actor"`
+	Origin        string            `json:"origin,omitempty"` // the daemon or tool everything of it descends from
+	PID           int64             `json:"pid,omitempty"`
+	Path          string            `json:"path,omitempty"`
+	CmdLine       string            `json:"cmdline,omitempty"`
+	Parent        string            `json:"parent,omitempty"`
+	ParentCmdLine string            `json:"parent_cmdline,omitempty"`
+	Canonical     []string          `json:"canonical,omitempty"`
+	Family        string            `json:"family,omitempty"`
+	Scope         string            `json:"scope,omitempty"`
+	Technique     string            `json:"technique,omitempty"`
+	Remote        string            `json:"remote_host,omitempty"`
+	From          string            `json:"login_source,omitempty"`
+	Elevated      evidence.Tristate `json:"elevated,omitempty"`
+	Container     string            `json:"container_id,omitempty"`
+	Source        string            `json:"source,omitempty"`
+	EID           string            `json:"eid,omitempty"`
+	Verdict       `json:"verdict"`
 
 	// Expected and Tail are the baseline's word: commands a day, and the probability
 	// of as many as today's; Tail 0 is unknown.
@@ -118,6 +119,7 @@ type Install struct {
 	Kind      string            `json:"kind,omitempty"`
 	Name      string            `json:"name"`
 	Path      string            `json:"path,omitempty"`
+	Args      string            `json:"args,omitempty"`
 	Image     string            `json:"image,omitempty"`
 	UnitPath  string            `json:"unit_path,omitempty"`
 	Account   string            `json:"account,omitempty"`

@@ -487,7 +487,7 @@ func (x *Incident) people() []string {
 func quarantine(p evidence.Platform, in Install) string {
 	switch p {
 	case evidence.Windows:
-		if in.Path == "" {
+		if in.Path == "" || ordinary(in.Path) {
 			return command(p, "Stop-Service -Force -Name %1; Set-Service -StartupType Disabled -Name %1", in.Name)
 		}
 		return command(p, "Stop-Service -Force -Name %1; Set-Service -StartupType Disabled -Name %1; New-Item -ItemType Directory -Force -Path ($env:SystemDrive + '\\quarantine') | Out-Null; Move-Item -LiteralPath %2 -Destination ($env:SystemDrive + '\\quarantine')", in.Name, in.Path)
@@ -523,12 +523,13 @@ func quarantine(p evidence.Platform, in Install) string {
 // ordinary reports programs that are everybody's: an interpreter is not moved away
 // because a service runs it.
 func ordinary(path string) bool {
-	for _, dir := range []string{"/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/", "/usr/lib/", "/lib/"} {
+	for _, dir := range []string{"/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/", "/usr/lib/", "/lib/", "/usr/libexec/", "/System/"} {
 		if strings.HasPrefix(path, dir) {
 			return true
 		}
 	}
-	return false
+	lower := strings.ToLower(path)
+	return strings.HasPrefix(lower, `c:\windows\system32\`) || strings.HasPrefix(lower, `c:\windows\syswow64\`)
 }
 
 func compact(list []string) []string {

@@ -116,6 +116,12 @@ type Batch struct {
 	Now          int64
 }
 
+// Empty reports whether there is nothing to write.
+func (b *Batch) Empty() bool {
+	return len(b.Events)+len(b.Cursors)+len(b.Health)+len(b.Gaps)+len(b.Installs)+len(b.Bursts)+len(b.Incidents)+len(b.Destinations)+
+		len(b.Around.Logons)+len(b.Around.Connections)+len(b.Around.Changes)+len(b.Baselines) == 0
+}
+
 // Store is an open state directory.
 type Store struct {
 	dir      string

@@ -40,6 +40,7 @@ func commands() []command {
 		{"query", "run SQL over Rollcall's tables on this host", runQuery},
 		{"shell", "type SQL over Rollcall's tables", runShell},
 		{"score", "explain what a command line runs and how it scores", runScore},
+		{"incident", "show incidents: what happened, whose it is, what to do", runIncident},
 		{"rules", "list rules, or survey a directory of Sigma rules", runRules},
 		{"packs", "write the scheduled queries for osquery", runPacks},
 		{"version", "print the version", func(_ context.Context, env *environment, _ []string) error {
@@ -126,6 +127,7 @@ Examples:
   rollcall score 'cmd /c "s^c  query"'
   rollcall query "SELECT component, state, remedy FROM service_discovery_health"
   rollcall query --for 30s "SELECT username, cmdline, score FROM service_discovery_events"
+  rollcall incident --from /evidence/logs
 
 "rollcall COMMAND --help" says more about each.
 `)

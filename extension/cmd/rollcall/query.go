@@ -31,6 +31,12 @@ evidence is what runs now and, for root on Linux, everything that starts during
 --for. Beside a running Rollcall extension it shows what that has stored.
 With "-" the SQL is read from standard input.
 
+With --from the evidence is recorded: event logs of Windows (.evtx), audit.log,
+syslog, exports of the journal, osquery's results logs, and JSON of Elastic,
+Defender, CrowdStrike and others, from files and folders, recognised by content.
+Name --from once for each; "--from -" reads standard input. The state is then a
+temporary one unless --state names a directory.
+
 Flags:
 `
 
@@ -43,6 +49,7 @@ Flags:
 
 // session is the tables opened for a person.
 type session struct {
+	from      *fromFiles
 	app       *app.App
 	db        *sqlshell.DB
 	connector *app.Fallback
@@ -53,7 +60,15 @@ type session struct {
 type sessionFlags struct {
 	configFile, stateDir string
 	temporary, verbose   bool
+	from                 paths
+	fieldMaps            string
 }
+
+// paths is a flag that can be given several times.
+type paths []string
+
+func (p *paths) String() string     { return strings.Join(*p, ", ") }
+func (p *paths) Set(s string) error { *p = append(*p, s); return nil }
 
 func (f *sessionFlags) open(ctx context.Context, env *environment) (*session, error) {
 	level := hclog.Error
@@ -64,17 +79,31 @@ func (f *sessionFlags) open(ctx context.Context, env *environment) (*session, er
 	life, cancel := context.WithCancel(ctx)
 	s := &session{cancel: cancel}
 	var err error
-	s.app, err = app.Open(ctx, app.Options{ConfigFile: f.configFile, StateDir: f.stateDir, Temporary: f.temporary, Logger: log,
-		Sources: func(config.Config) []engine.Source {
-			sources := []engine.Source{proc.NewRunning(proc.Options{Logger: log.Named("proc")})}
-			if runtime.GOOS == "linux" {
-				s.connector = app.NewFallback(life, proc.NewConnector(proc.Options{Logger: log.Named("proc")}), nil)
-				sources = append(sources, s.connector)
-			}
-			return sources
-		}})
+	o := app.Options{ConfigFile: f.configFile, StateDir: f.stateDir, Temporary: f.temporary, Logger: log}
+	if len(f.from) > 0 {
+		if s.from, err = openFrom(env, f.from, f.fieldMaps); err != nil {
+			cancel()
+			return nil, err
+		}
+		o.Replay, o.Now, o.Temporary = true, s.from.now, f.temporary || f.stateDir == ""
+	}
+	o.Sources = func(config.Config) []engine.Source {
+		if s.from != nil {
+			return s.from.sources()
+		}
+		sources := []engine.Source{proc.NewRunning(proc.Options{Logger: log.Named("proc")})}
+		if runtime.GOOS == "linux" {
+			s.connector = app.NewFallback(life, proc.NewConnector(proc.Options{Logger: log.Named("proc")}), nil)
+			sources = append(sources, s.connector)
+		}
+		return sources
+	}
+	s.app, err = app.Open(ctx, o)
 	if err != nil {
 		cancel()
+		if s.from != nil {
+			err = errors.Join(err, s.from.Close())
+		}
 		return nil, err
 	}
 	for _, n := range s.app.Notes {
@@ -91,6 +120,11 @@ func (f *sessionFlags) open(ctx context.Context, env *environment) (*session, er
 func (s *session) collect(ctx context.Context, env *environment, d time.Duration) error {
 	if s.app.Engine == nil {
 		return nil
+	}
+	if s.from != nil {
+		err := s.from.collect(ctx, s.app.Engine.Collect)
+		s.from.report(env.stderr)
+		return err
 	}
 	if err := s.app.Engine.Collect(ctx); err != nil {
 		return err
@@ -109,7 +143,7 @@ func (s *session) collect(ctx context.Context, env *environment, d time.Duration
 
 // background collects until close.
 func (s *session) background(ctx context.Context) {
-	if s.app.Engine == nil {
+	if s.app.Engine == nil || s.from != nil {
 		return
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -133,6 +167,9 @@ func (s *session) close() error {
 	}
 	if s.connector != nil {
 		errs = append(errs, s.connector.Close())
+	}
+	if s.from != nil {
+		errs = append(errs, s.from.Close())
 	}
 	return errors.Join(append(errs, s.app.Close())...)
 }

@@ -15,6 +15,8 @@ func (f *sessionFlags) flags(fs *flag.FlagSet) {
 	fs.StringVar(&f.stateDir, "state", "", "directory of the state")
 	fs.BoolVar(&f.temporary, "temporary", false, "forget everything at the end: no state is read or written")
 	fs.BoolVar(&f.verbose, "verbose", false, "log what is going on")
+	fs.Var(&f.from, "from", "file or folder of recorded evidence, or - for standard input; can be given again")
+	fs.StringVar(&f.fieldMaps, "fieldmap", "", "file of field maps for JSON of other forms")
 }
 
 const rulesHelp = `Usage: rollcall rules [flags]

@@ -1,0 +1,306 @@
+package engine
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/osquery-rollcall/rollcall/extension/attribution"
+	"github.com/osquery-rollcall/rollcall/extension/evidence"
+	"github.com/osquery-rollcall/rollcall/extension/incident"
+	"github.com/osquery-rollcall/rollcall/extension/rule"
+	"github.com/osquery-rollcall/rollcall/extension/score"
+	"github.com/osquery-rollcall/rollcall/extension/store"
+)
+
+// Looker tells what the host shows of an incident now.
+type Looker interface {
+	Look(ctx context.Context, x *incident.Incident) incident.HostFacts
+}
+
+// openBook puts what is open back as the store has it.
+func (e *Engine) openBook(ctx context.Context) error {
+	cfg := incident.Default()
+	if e.opts.Incidents != nil {
+		cfg = *e.opts.Incidents
+	}
+	cfg.HostUUID, cfg.Weights = e.opts.HostID, e.opts.Judge.Weights
+	e.book = incident.NewBook(cfg)
+	now := e.opts.Now().Unix()
+	since := now - cfg.Watch - cfg.Late
+	if cfg.Late == 0 {
+		since = 0
+	}
+	var bursts []*incident.Burst
+	var incidents []*incident.Incident
+	from := now - cfg.Gap - cfg.Late
+	if cfg.Late == 0 {
+		from = 0
+	}
+	if err := e.opts.Store.Bursts(ctx, store.Filter{TimeFrom: &from}, func(x *incident.Burst) error { bursts = append(bursts, x); return nil }); err != nil {
+		return err
+	}
+	if err := e.opts.Store.Incidents(ctx, store.IncidentFilter{LastFrom: &since}, func(x *incident.Incident) error {
+		incidents = append(incidents, x)
+		return nil
+	}); err != nil {
+		return err
+	}
+	around, err := e.opts.Store.Around(ctx, since)
+	if err != nil {
+		return err
+	}
+	dests, err := e.opts.Store.Destinations(ctx)
+	if err != nil {
+		return err
+	}
+	e.book.Restore(bursts, incidents, around, dests)
+	return nil
+}
+
+// judgeCommands makes events of the fresh sightings and hands them to facts.
+func (e *Engine) judgeCommands(sightings []*sighting, fresh []*store.Event, young []*incident.Install, b *store.Batch, h *history, now time.Time, facts *incident.Facts) {
+	isFresh := make(map[*store.Event]bool, len(fresh))
+	for _, ev := range fresh {
+		isFresh[ev] = true
+	}
+	for _, s := range sightings {
+		if !isFresh[s.event] {
+			continue
+		}
+		p := &s.event.Process
+		around := Surroundings{YoungService: e.youngService(p.Host, chainOf(p.Ancestry, p.ParentPID, p.ParentPath, p.ParentCmdLine), p.Time, young)}
+		ev, v, err := e.judge(s, h, around, now)
+		if err != nil {
+			e.opts.Logger.Error("could not judge a process", "source", p.Source, "error", err)
+			continue
+		}
+		b.Events = append(b.Events, ev)
+		if ev.Scope != string(rule.ScopeSingle) {
+			h.observe(person(p.Username, p.LoginUser), v.Family, p.Time)
+		}
+		for _, id := range v.RuleIDs {
+			st := b.Rules[id]
+			st.Matches++
+			st.LastMatch = max(st.LastMatch, p.Time)
+			b.Rules[id] = st
+		}
+		if v.T1007 {
+			facts.Commands = append(facts.Commands, commandOf(ev, p, v))
+		}
+	}
+}
+
+// youngService names the nearest ancestor that is an unattributed service younger
+// than a day.
+func (e *Engine) youngService(host string, chain []evidence.Ancestor, at int64, young []*incident.Install) string {
+	for i := range chain {
+		a := &chain[i]
+		if a.Path == "" {
+			continue
+		}
+		for _, in := range young {
+			if in.Time <= at && strings.EqualFold(in.Host, host) && in.Runs(a.Path, a.CmdLine) {
+				return in.Name
+			}
+		}
+		if name := e.book.YoungService(host, a.Path, a.CmdLine, at); name != "" {
+			return name
+		}
+	}
+	return ""
+}
+
+// chainOf is the ancestry with the parent first, when only the parent is known.
+func chainOf(ancestry []evidence.Ancestor, pid int64, path, cmdline string) []evidence.Ancestor {
+	if len(ancestry) > 0 || path == "" && cmdline == "" {
+		return ancestry
+	}
+	return []evidence.Ancestor{{PID: pid, Path: path, CmdLine: cmdline}}
+}
+
+// commandOf is an event as bursts need it. Texts are those of the event: masked and
+// printable.
+func commandOf(ev *store.Event, p *evidence.Process, v Verdict) incident.Command {
+	q := &ev.Process
+	return incident.Command{
+		ID: ev.EventID, Time: q.Time, Host: q.Host, Platform: q.Platform,
+		Actor:  incident.Actor{Username: q.Username, LoginUser: q.LoginUser, Session: q.Session, LogonID: q.LogonID, PIDs: ownPIDs(p.PID, p.Ancestry)},
+		Origin: shown(originOf(p)), PID: q.PID, Path: q.Path, CmdLine: q.CmdLine, Parent: q.ParentPath, ParentCmdLine: q.ParentCmdLine, Canonical: presentAll(v.Canonical), Family: ev.Family, Scope: ev.Scope,
+		Technique: ev.Technique, Remote: ev.RemoteHost, From: q.LoginSource, Elevated: q.Elevated, Container: q.ContainerID, Source: q.Source, EID: q.EID,
+		Verdict:  incident.Verdict{Score: v.Score, Severity: v.Severity, Reasons: v.Reasons, Attribution: v.Attribution, Never: v.Lineage, IOC: v.IOC},
+		Expected: v.Expected, Tail: v.Tail,
+	}
+}
+
+func (e *Engine) contextOf(p *evidence.Process, v Verdict) incident.Context {
+	return incident.Context{
+		Time: p.Time, Host: shown(p.Host), Technique: v.Technique, CmdLine: present(p.CmdLine), Source: shown(p.Source), EID: shown(p.EID),
+		Actor: incident.Actor{Username: shown(p.Username), LoginUser: shown(p.LoginUser), Session: shown(p.Session), LogonID: shown(p.LogonID), PIDs: ownPIDs(p.PID, p.Ancestry)},
+	}
+}
+
+// common are the programs that everything on a host descends from: to have one in
+// common says nothing.
+var common = map[string]bool{
+	"systemd": true, "init": true, "launchd": true, "services": true, "svchost": true, "wininit": true, "winlogon": true, "userinit": true,
+	"explorer": true, "smss": true, "csrss": true, "lsass": true, "sshd": true, "sshd-session": true, "cron": true, "crond": true, "login": true,
+	"containerd-shim": true, "containerd-shim-runc-v2": true, "dockerd": true, "containerd": true, "runc": true, "tini": true, "dumb-init": true, "wmiprvse": true, "taskhostw": true, "taskeng": true, "(sd-pam)": true,
+	"gnome-shell": true, "gdm": true, "xfce4-session": true, "gnome-terminal-server": true, "loginwindow": true, "terminal": true, "sihost": true, "runtimebroker": true,
+}
+
+// shells start what people and tools type: an origin is what is above them.
+var shells = map[string]bool{
+	"sh": true, "bash": true, "dash": true, "zsh": true, "ksh": true, "fish": true, "ash": true, "cmd": true, "powershell": true, "pwsh": true,
+	"sudo": true, "su": true, "doas": true, "env": true, "timeout": true, "nohup": true, "conhost": true, "busybox": true, "tmux": true, "screen": true, "windowsterminal": true, "openconsole": true,
+}
+
+func baseOf(path string) string {
+	if i := strings.LastIndexAny(path, `/\`); i >= 0 {
+		path = path[i+1:]
+	}
+	return strings.TrimSuffix(strings.ToLower(path), ".exe")
+}
+
+// ownPIDs are a process and those ancestors that are its own.
+func ownPIDs(pid int64, ancestry []evidence.Ancestor) []int64 {
+	var out []int64
+	if pid > 4 {
+		out = append(out, pid)
+	}
+	for _, a := range ancestry {
+		if a.PID <= 4 || common[baseOf(a.Path)] || len(out) >= 8 {
+			break
+		}
+		out = append(out, a.PID)
+	}
+	return out
+}
+
+// originOf is the program that a command descends from, shells and what everything
+// descends from left out: an agent, a web server, empty for what a person typed.
+func originOf(p *evidence.Process) string {
+	origin := ""
+	for _, a := range chainOf(p.Ancestry, p.ParentPID, p.ParentPath, p.ParentCmdLine) {
+		b := baseOf(a.Path)
+		if b == "" || common[b] {
+			break
+		}
+		if !shells[b] {
+			origin = a.Path
+		}
+	}
+	return origin
+}
+
+// around hands logons, connections and changes to facts.
+func (e *Engine) around(ctx context.Context, readings []reading, h *history, now time.Time, facts *incident.Facts) {
+	for _, r := range readings {
+		for i := range r.batch.Logons {
+			l := &r.batch.Logons[i]
+			e.fill(ctx, &l.Host, &l.Username, l.UID)
+			facts.Logons = append(facts.Logons, incident.Logon{Time: l.Time, Host: shown(l.Host), Username: shown(l.Username), Type: shown(l.Type), From: shown(l.From),
+				LogonID: shown(l.LogonID), TTY: shown(l.TTY), Failed: l.Failed, Source: shown(l.Source), EID: shown(l.EID)})
+			if !l.Failed && l.Type != "network" && l.Type != "service" && l.Type != "batch" {
+				e.working(l.Username, l.Time, h)
+			}
+		}
+		for i := range r.batch.Changes {
+			c := &r.batch.Changes[i]
+			e.fill(ctx, &c.Host, &c.Username, c.UID)
+			facts.Changes = append(facts.Changes, incident.Change{Time: c.Time, Host: shown(c.Host), Kind: c.Kind, Subject: present(c.Subject), Detail: present(c.Detail),
+				Username: shown(c.Username), Source: shown(c.Source), EID: shown(c.EID)})
+		}
+		for i := range r.batch.Connections {
+			c := &r.batch.Connections[i]
+			e.fill(ctx, &c.Host, &c.Username, c.UID)
+			facts.Connections = append(facts.Connections, e.connectionOf(c, h, now))
+		}
+	}
+}
+
+func (e *Engine) fill(ctx context.Context, host, username *string, uid string) {
+	if *host == "" {
+		*host = e.opts.Host
+	}
+	if *username == "" && e.opts.Users != nil {
+		*username = e.opts.Users.Name(ctx, uid)
+	}
+}
+
+// connectionOf is a connection with whose it is, as far as its process tells.
+func (e *Engine) connectionOf(c *evidence.Connection, h *history, now time.Time) incident.Connection {
+	p := evidence.Process{Time: c.Time, Platform: c.Platform, Host: c.Host, PID: c.PID, ParentPID: c.ParentPID, Path: c.Path, CmdLine: c.CmdLine, Username: c.Username, UID: c.UID}
+	if r := e.lineage.find(c.Host, c.PID, c.Time); r != nil {
+		p = e.processOf(r, c.Platform)
+		p.UID = c.UID
+		if c.Path == "" {
+			c.Path = r.path
+		}
+		if c.CmdLine == "" {
+			c.CmdLine = r.cmdline
+		}
+		if c.Username == "" {
+			c.Username = r.username
+		}
+	} else {
+		p.Ancestry = e.lineage.chain(c.Host, c.PID, c.ParentPID, c.Time)
+	}
+	v := incident.Verdict{Severity: score.Severity(0), Attribution: attribution.Result{Kind: attribution.None}}
+	never := lineageOf(&p)
+	v.Attribution = attribution.Attribute(attribution.Facts{Process: &p, Connection: c, Lineage: never, Now: now,
+		History: habits(&p, "@connection", h)}, e.opts.Judge.Attribution)
+	if e.opts.Judge.IOC != nil {
+		v.IOC = presentAll(e.opts.Judge.IOC.Connection(c, now))
+	}
+	return incident.Connection{
+		Time: c.Time, Host: shown(c.Host), Path: shown(c.Path), CmdLine: present(c.CmdLine), Protocol: c.Protocol, Inbound: c.Inbound,
+		RemoteAddr: shown(c.RemoteAddr), RemotePort: c.RemotePort, RemoteName: shown(c.RemoteName), Source: shown(c.Source), EID: shown(c.EID),
+		Actor:   incident.Actor{Username: shown(c.Username), LoginUser: shown(p.LoginUser), Session: shown(p.Session), LogonID: shown(p.LogonID), PIDs: ownPIDs(c.PID, p.Ancestry)},
+		Verdict: v,
+	}
+}
+
+// learnSessions learns in which hours people work here.
+func (e *Engine) learnSessions(all []*evidence.Process, h *history) {
+	for _, p := range all {
+		if interactive(p) {
+			e.working(person(p.Username, p.LoginUser), p.Time, h)
+		}
+	}
+}
+
+// working learns that a user works here at a time, once an hour.
+func (e *Engine) working(user string, at int64, h *history) {
+	if user == "" {
+		return
+	}
+	if last, ok := e.hours[user]; ok && at/3600 <= last {
+		return
+	}
+	if len(e.hours) >= maxBaselines {
+		clear(e.hours)
+	}
+	e.hours[user] = at / 3600
+	h.observe(user, familySession, at)
+}
+
+// tell gives a cycle's facts to the book, and the batch what that changed.
+func (e *Engine) tell(ctx context.Context, b *store.Batch, installs []*pendingInstall, facts incident.Facts) {
+	changed := e.book.Add(facts)
+	for _, x := range changed.Incidents {
+		if e.opts.Look != nil && x.Decision != incident.Record && x.Facts.Looked == 0 {
+			x.Facts = e.opts.Look.Look(ctx, x)
+			e.book.Reconsider(x)
+		}
+	}
+	b.Bursts, b.Incidents, b.Destinations = changed.Bursts, changed.Incidents, changed.Destinations
+	b.Around = incident.Facts{Logons: facts.Logons, Changes: facts.Changes, Connections: changed.Unusual}
+	for _, ev := range b.Events {
+		ev.BurstID = changed.BurstOf[ev.EventID]
+	}
+	for _, x := range installs {
+		x.row.IncidentID = changed.IncidentOf[x.row.InstallID]
+		b.Installs = append(b.Installs, x.row)
+	}
+}

@@ -1,0 +1,334 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/osquery-rollcall/rollcall/extension/attribution"
+	"github.com/osquery-rollcall/rollcall/extension/evidence"
+	"github.com/osquery-rollcall/rollcall/extension/incident"
+	"github.com/osquery-rollcall/rollcall/extension/score"
+	"github.com/osquery-rollcall/rollcall/extension/service"
+	"github.com/osquery-rollcall/rollcall/extension/store"
+)
+
+const (
+	// installWindow is how far apart sources may date one install, seconds.
+	installWindow = 120
+	// The processes looked through for who installed something: how long before and
+	// after it they started, in seconds, and how many.
+	installerBefore = 180
+	installerAfter  = 20
+	installerMost   = 512
+)
+
+// Facts turns an install into the model that features are found in.
+func installFacts(in *evidence.Install) service.Install {
+	t := service.ParseType(in.ServiceType)
+	image := in.ImagePath
+	if image == "" {
+		image = strings.TrimSpace(in.Path + " " + in.Args)
+	}
+	kind := service.Kind(in.Kind)
+	if kind == "" || kind == service.WindowsService && t.Driver() {
+		kind = service.KindOf(t, in.Name, image)
+	}
+	return service.Install{
+		Kind: kind, Name: in.Name, DisplayName: in.DisplayName, ImagePath: image, ServiceDLL: in.ServiceDLL, UnitPath: in.UnitPath, Type: t,
+		Start: service.ParseStart(in.StartType), Account: in.Account, Installer: in.InstallerUsername,
+		OnDisk: in.OnDisk, WritableByOthers: in.WritableByOthers, Packaged: in.Packaged,
+	}
+}
+
+// InstallVerdict is what Rollcall makes of an install.
+type InstallVerdict struct {
+	score.Verdict
+	Attribution attribution.Result
+	Lineage     string // as Verdict.Lineage
+	IOC         []string
+	Found       service.Findings
+}
+
+// JudgeInstall scores an install at the time now. Installer is the process that did
+// it, nil when it is not known.
+func (j *Judge) JudgeInstall(in *evidence.Install, installer *evidence.Process, h History, around Surroundings, now time.Time) InstallVerdict {
+	facts := installFacts(in)
+	v := InstallVerdict{Found: service.Features(facts)}
+	var factors []score.Factor
+	for _, s := range in.Signs {
+		factors = append(factors, score.Factor{Name: s.Factor, Evidence: s.Evidence, Scale: s.Scale})
+	}
+	a := attribution.Facts{
+		Install: in, YoungService: around.YoungService, Template: v.Found.Template, ProgramPackaged: in.Packaged, Now: now,
+	}
+	p := installer
+	if p == nil {
+		p = &evidence.Process{Time: in.Time, Platform: in.Platform, Host: in.Host, Username: in.InstallerUsername, LoginUser: in.LoginUser,
+			Path: in.InstallerPath, CmdLine: in.InstallerCmdLine, Ancestry: in.InstallerAncestry, LogonID: in.LogonID, Session: in.Session, PID: in.InstallerPID}
+	}
+	v.Lineage = lineageOf(p)
+	a.Lineage = v.Lineage
+	a.History = habits(p, familyInstall, h)
+	a.Session = attribution.Session{RemoteAddr: remoteAddr(p.LoginSource), LoginSource: p.LoginSource}
+	v.Attribution = attribution.Attribute(a, j.Attribution)
+	if category, name := score.SuspiciousAncestor(p); category != "" {
+		factors = append(factors, score.Factor{Name: category + "_ancestor", Evidence: "installed under " + name})
+	}
+	if around.YoungService != "" {
+		factors = append(factors, score.Factor{Name: "young_service_ancestor", Evidence: around.YoungService})
+		v.Lineage = "the young service " + around.YoungService
+	} else if v.Lineage != "" {
+		v.Lineage = "a " + v.Lineage + " ancestor"
+	}
+	factors = append(factors, j.settingFactors(in.Host, in.Time, in.InstallerUsername, in.LoginUser, in.Account)...)
+	if j.IOC != nil {
+		if v.IOC = presentAll(j.IOC.Install(in, now)); len(v.IOC) > 0 {
+			factors = append(factors, score.Factor{Name: "ioc_match", Evidence: strings.Join(v.IOC, "; ")})
+		}
+	}
+	if v.Attribution.Attributed() {
+		factors = append(factors, attributed(v.Attribution))
+	}
+	v.Verdict = score.Install(v.Found, factors, j.Weights)
+	if in.Action == evidence.Removed || in.Action == evidence.Disabled {
+		// What is gone runs no more: it is told, and judged only by who did it.
+		v.Verdict = score.Install(service.Findings{}, factors, j.Weights)
+	}
+	presentReasons(v.Reasons)
+	return v
+}
+
+// pendingInstall is an install on its way to a row.
+type pendingInstall struct {
+	row     *store.Install
+	verdict InstallVerdict
+	actor   incident.Actor
+}
+
+// installs are those of a cycle that no row tells of yet: one for each install, with
+// all its sources named.
+func (e *Engine) installs(ctx context.Context, readings []reading, now time.Time) ([]*pendingInstall, error) {
+	var all []*evidence.Install
+	for _, r := range readings {
+		for i := range r.batch.Installs {
+			in := &r.batch.Installs[i]
+			if in.Host == "" {
+				in.Host = e.opts.Host
+			}
+			all = append(all, in)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b *evidence.Install) int { return int(min(max(a.Time-b.Time, -1), 1)) })
+	var rows []*store.Install
+	latest := map[int64]*store.Install{}
+	for _, in := range all {
+		id := installIdentity(in)
+		if first := latest[id]; first != nil && in.Time-first.Install.Time <= installWindow {
+			mergeInstall(&first.Install, in)
+			continue
+		}
+		row := &store.Install{Identity: id, Install: *in, Recorded: now.Unix()}
+		sum := sha256.Sum256(fmt.Appendf(nil, "install\x00%s\x00%d\x00%d", e.opts.HostID, in.Time, id))
+		row.InstallID = hex.EncodeToString(sum[:10])
+		latest[id] = row
+		rows = append(rows, row)
+	}
+	rows, err := e.opts.Store.FreshInstalls(ctx, rows, installWindow)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*pendingInstall, len(rows))
+	for i, row := range rows {
+		out[i] = &pendingInstall{row: row}
+	}
+	return out, nil
+}
+
+// installIdentity is the same for one install whichever source tells of it.
+func installIdentity(in *evidence.Install) int64 {
+	h := sha256.New()
+	facts := installFacts(in)
+	img := service.NormalizeImagePath(facts.ImagePath, facts.Kind)
+	name := strings.ToLower(in.Name)
+	if facts.Kind.Unix() {
+		name = strings.TrimSuffix(in.Name, ".service")
+		img.Program, img.Args = in.UnitPath, "" // the unit's file names it, whatever it runs
+	}
+	fmt.Fprintf(h, "%s\x00%s\x00%s\x00%s\x00%s\x00%s", strings.ToLower(in.Host), in.Action, name, in.Account, strings.ToLower(img.Program), img.Args)
+	if in.Action == evidence.Modified {
+		fmt.Fprintf(h, "\x00%q", in.Changes)
+	}
+	return int64(binary.LittleEndian.Uint64(h.Sum(nil)) >> 1)
+}
+
+// mergeInstall takes what only the second sighting of an install knows.
+func mergeInstall(to, from *evidence.Install) {
+	if !strings.Contains(","+to.Source+",", ","+from.Source+",") {
+		to.Source += "," + from.Source
+	}
+	for _, f := range []struct{ to, from *string }{
+		{&to.DisplayName, &from.DisplayName}, {&to.Path, &from.Path}, {&to.Args, &from.Args}, {&to.ServiceDLL, &from.ServiceDLL},
+		{&to.ServiceType, &from.ServiceType}, {&to.StartType, &from.StartType}, {&to.UnitPath, &from.UnitPath},
+		{&to.InstallerPath, &from.InstallerPath}, {&to.InstallerCmdLine, &from.InstallerCmdLine}, {&to.InstallerUID, &from.InstallerUID},
+		{&to.InstallerUsername, &from.InstallerUsername}, {&to.LoginUser, &from.LoginUser}, {&to.LogonID, &from.LogonID}, {&to.Session, &from.Session},
+		{&to.Package, &from.Package}, {&to.SHA256, &from.SHA256},
+	} {
+		if *f.to == "" {
+			*f.to = *f.from
+		}
+	}
+	for _, f := range []struct{ to, from *evidence.Tristate }{
+		{&to.PackageVerified, &from.PackageVerified}, {&to.Signed, &from.Signed}, {&to.OnDisk, &from.OnDisk},
+		{&to.WritableByOthers, &from.WritableByOthers}, {&to.Packaged, &from.Packaged},
+	} {
+		if *f.to == evidence.Unknown {
+			*f.to = *f.from
+		}
+	}
+	if to.InstallerPID == 0 {
+		to.InstallerPID = from.InstallerPID
+	}
+	if len(to.InstallerAncestry) == 0 {
+		to.InstallerAncestry = from.InstallerAncestry
+	}
+	if len(to.Signs) == 0 {
+		to.Signs = from.Signs
+	}
+}
+
+// judgeInstalls finds out who installed what, scores it, and hands it to facts. It
+// returns the unattributed ones by the program they run, for what runs under them.
+func (e *Engine) judgeInstalls(list []*pendingInstall, h *history, now time.Time, facts *incident.Facts) (young []*incident.Install) {
+	for _, x := range list {
+		if err := e.judgeInstall(x, h, now, young); err != nil {
+			e.opts.Logger.Error("could not judge an install", "source", x.row.Install.Source, "error", err)
+			x.verdict = InstallVerdict{Verdict: score.Verdict{Severity: score.Severity(0)}, Attribution: attribution.Result{Kind: attribution.None}}
+		}
+		in, v := &x.row.Install, &x.verdict
+		x.actor = incident.Actor{Username: shown(in.InstallerUsername), LoginUser: shown(in.LoginUser), Session: shown(in.Session), LogonID: shown(in.LogonID),
+			PIDs: ownPIDs(in.InstallerPID, in.InstallerAncestry)}
+		e.presentInstall(x)
+		made := incident.Install{
+			ID: x.row.InstallID, Time: in.Time, Host: in.Host, Platform: in.Platform, Actor: x.actor, Action: in.Action, Kind: in.Kind, Name: in.Name,
+			Path: in.Path, Args: in.Args, Image: in.ImagePath, UnitPath: in.UnitPath, Account: in.Account, SHA256: in.SHA256, Package: in.Package,
+			Installer: in.InstallerCmdLine, Source: in.Source, EID: in.EID,
+			Verdict: incident.Verdict{Score: v.Score, Severity: v.Severity, Reasons: v.Reasons, Attribution: v.Attribution, Never: v.Lineage, IOC: v.IOC},
+		}
+		facts.Installs = append(facts.Installs, made)
+		if in.Action == evidence.Created && !v.Attribution.Attributed() {
+			young = append(young, &made)
+		}
+		if in.Action == evidence.Created {
+			h.observe(person(in.InstallerUsername, in.LoginUser), familyInstall, in.Time)
+		}
+	}
+	return young
+}
+
+func (e *Engine) judgeInstall(x *pendingInstall, h *history, now time.Time, young []*incident.Install) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("judging panicked: %v", r)
+		}
+	}()
+	in := &x.row.Install
+	installer := e.installer(in)
+	if installer != nil {
+		fillInstaller(in, installer)
+	}
+	facts := installFacts(in)
+	in.Kind = string(facts.Kind)
+	if in.Path == "" {
+		img := service.NormalizeImagePath(facts.ImagePath, facts.Kind)
+		in.Path, in.Args = img.Program, img.Args
+	}
+	if in.ImagePath == "" {
+		in.ImagePath = facts.ImagePath
+	}
+	chain := append([]evidence.Ancestor{{PID: in.InstallerPID, Path: in.InstallerPath, CmdLine: in.InstallerCmdLine}}, in.InstallerAncestry...)
+	x.verdict = e.opts.Judge.JudgeInstall(in, installer, h, Surroundings{YoungService: e.youngService(in.Host, chain, in.Time, young)}, now)
+	return nil
+}
+
+// installer is the process that installed a service: the one the source names, else
+// the likeliest of those that started around it.
+func (e *Engine) installer(in *evidence.Install) *evidence.Process {
+	if r := e.lineage.find(in.Host, in.InstallerPID, in.Time); r != nil {
+		p := e.processOf(r, in.Platform)
+		return &p
+	}
+	if in.InstallerPID != 0 || in.InstallerCmdLine != "" {
+		return nil // the source knows better than a guess
+	}
+	near := e.lineage.around(in.Host, in.Time, installerBefore, installerAfter, installerMost)
+	if len(near) == 0 {
+		return nil
+	}
+	candidates := make([]evidence.Process, len(near))
+	for i, r := range near {
+		candidates[i] = e.processOf(r, in.Platform)
+	}
+	best, _ := pickInstaller(in, candidates)
+	if best < 0 {
+		return nil
+	}
+	return &candidates[best]
+}
+
+func (e *Engine) processOf(r *remembered, platform evidence.Platform) evidence.Process {
+	return evidence.Process{
+		Time: r.time, Platform: platform, Host: r.host, PID: r.pid, ParentPID: r.parent, Path: r.path, CmdLine: r.cmdline,
+		Username: r.username, LoginUser: r.loginUser, Session: r.session, LogonID: r.logonID, Ancestry: e.lineage.chain(r.host, r.pid, r.parent, r.time),
+	}
+}
+
+func fillInstaller(in *evidence.Install, p *evidence.Process) {
+	in.InstallerPID = p.PID
+	for _, f := range []struct {
+		to   *string
+		from string
+	}{
+		{&in.InstallerPath, p.Path}, {&in.InstallerCmdLine, p.CmdLine}, {&in.InstallerUsername, p.Username},
+		{&in.LoginUser, p.LoginUser}, {&in.Session, p.Session}, {&in.LogonID, p.LogonID},
+	} {
+		if *f.to == "" {
+			*f.to = f.from
+		}
+	}
+	if len(in.InstallerAncestry) == 0 {
+		in.InstallerAncestry = p.Ancestry
+	}
+}
+
+// presentInstall makes an install's texts fit to be stored: masked, printable,
+// bounded.
+func (e *Engine) presentInstall(x *pendingInstall) {
+	in, row, v := &x.row.Install, x.row, &x.verdict
+	for _, s := range []*string{&in.ImagePath, &in.Args, &in.InstallerCmdLine} {
+		*s = present(*s)
+	}
+	for _, s := range []*string{&in.Name, &in.DisplayName, &in.Path, &in.ServiceDLL, &in.ServiceType, &in.StartType, &in.Account, &in.UnitPath, &in.Host,
+		&in.InstallerPath, &in.InstallerUID, &in.InstallerUsername, &in.LoginUser, &in.LogonID, &in.Session, &in.Package, &in.SHA256, &in.Source, &in.EID} {
+		*s = shown(*s)
+	}
+	in.Changes = presentAll(in.Changes)
+	if len(in.InstallerAncestry) > maxAncestors {
+		in.InstallerAncestry = in.InstallerAncestry[:maxAncestors]
+	}
+	chain := slices.Clone(in.InstallerAncestry)
+	for i := range chain {
+		chain[i].Path, chain[i].CmdLine = shown(chain[i].Path), present(chain[i].CmdLine)
+	}
+	in.InstallerAncestry = chain
+	in.Signs = nil // they are among the reasons
+	row.Score, row.Severity, row.Reasons = v.Score, v.Severity, jsonText(v.Reasons)
+	row.Attribution = string(v.Attribution.Kind)
+	row.Basis = present(strings.TrimSpace(v.Attribution.Subject + ": " + v.Attribution.Basis))
+	row.Basis = strings.TrimPrefix(row.Basis, ": ")
+}
