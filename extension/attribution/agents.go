@@ -1,6 +1,11 @@
 package attribution
 
-import "github.com/osquery-rollcall/rollcall/extension/evidence"
+import (
+	"strings"
+	"sync"
+
+	"github.com/osquery-rollcall/rollcall/extension/evidence"
+)
 
 // A known is a management agent that Rollcall knows by where it is installed.
 type known struct {
@@ -55,6 +60,64 @@ func agentsOf(p evidence.Platform) []known {
 		return windowsAgents
 	case evidence.Darwin:
 		return darwinAgents
+	}
+	return nil
+}
+
+// places are the programs of the known agents of one platform: whole paths, and
+// patterns of paths in the order of the table.
+type places struct {
+	whole    map[string]*known
+	patterns []pattern
+}
+
+type pattern struct {
+	text string
+	of   *known
+}
+
+// placesOf are the places of all agents. They are put together once and never
+// change.
+var placesOf = sync.OnceValue(func() map[evidence.Platform]*places {
+	all := map[evidence.Platform]*places{}
+	for _, p := range []evidence.Platform{evidence.Linux, evidence.Windows, evidence.Darwin} {
+		x := &places{whole: map[string]*known{}}
+		list := agentsOf(p)
+		for i := range list {
+			for _, text := range list[i].programs {
+				if strings.Contains(text, "*") {
+					x.patterns = append(x.patterns, pattern{text, &list[i]})
+				} else {
+					x.whole[spelled(text, p)] = &list[i]
+				}
+			}
+		}
+		all[p] = x
+	}
+	return all
+})
+
+// spelled is a path as the platform compares it.
+func spelled(path string, p evidence.Platform) string {
+	if p == evidence.Windows {
+		return strings.ToLower(path)
+	}
+	return path
+}
+
+// agentAt is the known agent whose program lies at path, nil for none.
+func agentAt(path string, p evidence.Platform) *known {
+	x := placesOf()[p]
+	if x == nil || path == "" {
+		return nil
+	}
+	if k := x.whole[spelled(path, p)]; k != nil {
+		return k
+	}
+	for _, t := range x.patterns {
+		if glob(t.text, path) {
+			return t.of
+		}
 	}
 	return nil
 }

@@ -37,13 +37,12 @@ const (
 
 func (d weekdays) has(day time.Weekday) bool { return d&(1<<day) != 0 }
 
-var dayNames = [...]string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
-
+// parseDay reads the name of a day, whole or its first three letters.
 func parseDay(s string) (time.Weekday, bool) {
-	s = strings.ToLower(strings.TrimSpace(s))
-	for i, n := range dayNames {
-		if s == n || s == strings.ToLower(time.Weekday(i).String()) {
-			return time.Weekday(i), true
+	s = strings.TrimSpace(s)
+	for d := time.Sunday; d <= time.Saturday; d++ {
+		if name := d.String(); strings.EqualFold(s, name[:3]) || strings.EqualFold(s, name) {
+			return d, true
 		}
 	}
 	return 0, false
@@ -102,19 +101,30 @@ func (d weekdays) String() string {
 
 // parseMinute reads a time of day, 00:00 to 24:00, as minutes.
 func parseMinute(s string) (int, error) {
-	t := strings.TrimSpace(s)
-	h, m, ok := strings.Cut(t, ":")
-	if !ok || len(h) < 1 || len(h) > 2 || len(m) != 2 || strings.Trim(h+m, "0123456789") != "" {
+	h, m, ok := strings.Cut(strings.TrimSpace(s), ":")
+	hour, minute := digits(h), digits(m)
+	if !ok || len(m) != 2 || hour < 0 || minute < 0 {
 		return 0, fmt.Errorf("%q is no time of day: write it as 07:00", s)
-	}
-	hour, minute := 0, int(m[0]-'0')*10+int(m[1]-'0')
-	for i := range len(h) {
-		hour = hour*10 + int(h[i]-'0')
 	}
 	if minute > 59 || hour > 24 || hour == 24 && minute > 0 {
 		return 0, fmt.Errorf("%q is no time of day: 00:00 to 24:00", s)
 	}
 	return hour*60 + minute, nil
+}
+
+// digits is the number that one or two digits write, -1 for anything else.
+func digits(s string) int {
+	if len(s) < 1 || len(s) > 2 {
+		return -1
+	}
+	n := 0
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return -1
+		}
+		n = n*10 + int(s[i]-'0')
+	}
+	return n
 }
 
 // span is a part of some days; to before from is on the next day.

@@ -100,7 +100,7 @@ func byLogin(f *Facts, a *actor, c *Config) Result {
 		from, ok := f.from(a, e.Sources)
 		switch {
 		case who == "":
-			why = fmt.Sprintf("%s is what %s runs, but %s is not its account", clip(what), e.Name, clip(nonEmpty(a.account(), "nobody known")))
+			why = nonEmpty(why, fmt.Sprintf("%s is what %s runs, but %s is not its account", clip(what), e.Name, clip(nonEmpty(a.account(), "nobody known"))))
 		case !ok:
 			why = fmt.Sprintf("%s is the account of %s, but it came from %s", clip(who), e.Name, nonEmpty(from, "an unknown address"))
 		case over(e.Expires, f.Now):
@@ -124,11 +124,8 @@ func findAgent(a *actor, c *Config) (found, bool) {
 			continue
 		}
 		g := found{program: program, below: a.all[:i], above: a.all[i+1:], cmd: a.all[i].CmdLine}
-		for _, k := range agentsOf(a.platform) {
-			if _, ok := anyGlob(k.programs, program); ok {
-				g.agent = k
-				break
-			}
+		if k := agentAt(program, a.platform); k != nil {
+			g.agent = *k
 		}
 		for j := range c.Agents {
 			e := &c.Agents[j]

@@ -99,8 +99,8 @@ var interpreters = map[string]dialect{
 	"sh": shell, "bash": shell, "dash": shell, "zsh": shell, "ksh": shell, "ash": shell, "mksh": shell, "rbash": shell, "busybox": otherRuntime, "fish": otherRuntime, "csh": otherRuntime, "tcsh": otherRuntime,
 	"python": python, "pythonw": python, "pypy": python, "py": otherRuntime, "perl": perl, "ruby": ruby, "rubyw": ruby,
 	"powershell": powershell, "pwsh": powershell, "cmd": cmdExe, "wscript": scriptHost, "cscript": scriptHost,
-	"mshta": otherRuntime, "rundll32": otherRuntime, "regsvr32": otherRuntime, "msbuild": otherRuntime, "installutil": otherRuntime, "wmic": otherRuntime, "forfiles": otherRuntime, "pcalua": otherRuntime, "conhost": otherRuntime, "dllhost": otherRuntime, "msiexec": otherRuntime,
-	"php": otherRuntime, "node": otherRuntime, "java": otherRuntime, "javaw": otherRuntime, "lua": otherRuntime, "osascript": otherRuntime, "tclsh": otherRuntime, "gawk": otherRuntime, "awk": otherRuntime, "mawk": otherRuntime, "deno": otherRuntime, "autoit3": otherRuntime, "dotnet": otherRuntime, "expect": otherRuntime, "gdb": otherRuntime, "make": otherRuntime, "ssh": otherRuntime, "socat": otherRuntime, "nc": otherRuntime, "ncat": otherRuntime, "systemd-run": otherRuntime, "launchctl": otherRuntime,
+	"mshta": otherRuntime, "rundll32": otherRuntime, "regsvr32": otherRuntime, "msbuild": otherRuntime, "installutil": otherRuntime, "forfiles": otherRuntime, "pcalua": otherRuntime, "conhost": otherRuntime, "dllhost": otherRuntime, "msiexec": otherRuntime,
+	"php": otherRuntime, "node": otherRuntime, "java": otherRuntime, "javaw": otherRuntime, "lua": otherRuntime, "osascript": otherRuntime, "tclsh": otherRuntime, "gawk": otherRuntime, "awk": otherRuntime, "mawk": otherRuntime, "deno": otherRuntime, "autoit3": otherRuntime, "dotnet": otherRuntime, "expect": otherRuntime, "gdb": otherRuntime, "make": otherRuntime, "ssh": otherRuntime, "socat": otherRuntime, "nc": otherRuntime, "ncat": otherRuntime,
 	"nssm": otherRuntime, "srvany": otherRuntime, "winsw": otherRuntime,
 }
 

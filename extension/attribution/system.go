@@ -114,7 +114,7 @@ func ownPrograms(list []evidence.Ancestor, p evidence.Platform) bool {
 		case evidence.Darwin:
 			own = under(a.Path, []string{"/System/", "/usr/libexec/", "/usr/sbin/", "/usr/bin/", "/bin/", "/sbin/"})
 		}
-		if !own || !rootOnly(a.Path, p) || interpreter(a.Path) != notInterpreter && !strings.HasSuffix(a.Path, "/launchctl") {
+		if !own || !rootOnly(a.Path, p) || interpreter(a.Path) != notInterpreter {
 			return false
 		}
 	}
@@ -138,16 +138,12 @@ var firstBoot = map[string]string{
 }
 
 func linuxSystem(f *Facts, a *actor) Result {
-	if r := ownSession(f, a); r.Attributed() {
-		return r
-	}
+	r := ownSession(f, a)
 	if f.Install != nil {
-		if r := generated(f.Install); r.Attributed() {
-			return r
-		}
+		r = generated(f.Install)
 	}
-	if (a.user != "" || a.uid != "") && !a.systemAccount(a.uid, a.user) {
-		return Result{}
+	if r.Attributed() || (a.user != "" || a.uid != "") && !a.systemAccount(a.uid, a.user) {
+		return r
 	}
 	for i, p := range a.chain() {
 		path := identity(p, a.platform)
@@ -161,7 +157,7 @@ func linuxSystem(f *Facts, a *actor) Result {
 			return Result{Kind: System, Subject: name, Basis: fmt.Sprintf("ancestor %s, started by the service manager", path), Strength: 0.7}
 		}
 	}
-	return Result{}
+	return r
 }
 
 // generator reports whether a program is one of the distribution's generators of
