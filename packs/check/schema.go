@@ -129,6 +129,20 @@ func parseTable(line string) (*schemaTable, error) {
 	return t, nil
 }
 
+// OsqueryTables are osquery's own tables as far as a query can tell when it is
+// compiled; none has a row.
+func OsqueryTables() ([]*tables.Table, error) {
+	s, err := schema(nil)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*tables.Table, 0, len(s))
+	for _, t := range s {
+		out = append(out, t.Table)
+	}
+	return out, nil
+}
+
 // on reports whether a thing limited to some platforms is there on platform.
 func on(platforms []string, platform string) bool {
 	return len(platforms) == 0 || slices.Contains(platforms, platform)
