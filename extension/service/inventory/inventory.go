@@ -90,6 +90,8 @@ type Service struct {
 	File     files.Info
 	Program  files.Info
 	Problems []string
+	// Excess says that there is more of it than is read.
+	Excess bool
 	// Sum tells one text of its files from another; 0 when none could be read.
 	Sum uint64
 }
@@ -288,7 +290,7 @@ func fromUnit(u *systemd.Unit, enabled map[string]bool) Service {
 	s := Service{
 		Kind: string(service.Systemd), Type: string(u.Kind), Scope: string(u.Scope), Username: u.Username, Name: u.Name, DisplayName: u.Description,
 		StartType: string(u.State), UnitPath: u.Path, LinkTarget: u.LinkTarget, Triggers: u.Triggers, File: u.File, Writable: u.Writable,
-		Looked: true, Problems: u.Problems, Account: u.User, Real: u.Real, Aliases: u.Aliases, Shadows: u.Shadows, Waits: u.Waits, Preload: u.Preload, Sum: u.Sum,
+		Looked: true, Problems: u.Problems, Account: u.User, Real: u.Real, Aliases: u.Aliases, Shadows: u.Shadows, Waits: u.Waits, Preload: u.Preload, Excess: u.Excess, Sum: u.Sum,
 	}
 	switch {
 	case s.Account != "":

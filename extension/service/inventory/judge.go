@@ -95,6 +95,9 @@ func (s *Service) Signs() []evidence.Sign {
 	if strings.Contains(s.UnitPath, "/systemd/transient/") && !strings.HasPrefix(s.UnitPath, "/run/systemd/transient/") {
 		add("transient_unit", 0.5, "it was made by systemd-run or over D-Bus and leaves no file on disk")
 	}
+	if s.Excess {
+		add("obfuscated", 1.5, "%q holds more than is read, and more than anybody writes: what it runs may be hidden in it", s.UnitPath)
+	}
 	s.linked(add)
 	for _, p := range s.Preload {
 		add("preload", 0, "its programs load other code: %q", p)

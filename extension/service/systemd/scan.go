@@ -248,6 +248,7 @@ func (s *scan) readUnit(at files.Resolved) (*unitFile, error) {
 	sum := sha256.Sum256(b)
 	f.sum = binary.LittleEndian.Uint64(sum[:])
 	if cut {
+		f.cut = true
 		f.problems = append(f.problems, fmt.Sprintf("longer than %d bytes: the rest is not read", maxFile))
 	}
 	if at.Info.CTime < s.began {

@@ -134,6 +134,9 @@ type Unit struct {
 	Writable []string
 	// Problems are what systemd or we could not read of it.
 	Problems []string
+	// Excess says that there is more of it than is read, by far more than anybody
+	// writes.
+	Excess bool
 	// Sum tells one text of its file and drop-ins from another; 0 when none could
 	// be read.
 	Sum uint64

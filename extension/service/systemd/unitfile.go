@@ -27,7 +27,9 @@ type unitFile struct {
 	settings []setting
 	// refused says that systemd stops at a line of it: of a unit file nothing
 	// counts then, of a drop-in what stands above.
-	refused  bool
+	refused bool
+	// cut says that not all of it was read.
+	cut      bool
 	problems []string
 	// sum tells its text from another's.
 	sum uint64
@@ -85,6 +87,7 @@ func parse(data []byte) *unitFile {
 		}
 		if kept += len(value); kept > maxKept || len(f.settings) == maxSettings {
 			f.problem(line, "more settings than are read")
+			f.cut = true
 			return true
 		}
 		f.settings = append(f.settings, setting{strings.Clone(section), strings.Clone(key), strings.Clone(value), line})

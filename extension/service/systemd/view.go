@@ -362,6 +362,10 @@ func (s *scan) load(v *view, name string) {
 		s.merge(v, &u, all)
 	}
 	for _, src := range all {
+		if src.file.cut {
+			s.note(src.path, "not all of it is read")
+			u.Excess = true
+		}
 		u.Sum = u.Sum*1099511628211 ^ src.file.sum // the order counts
 	}
 	u.State = state(v, &u, e.kind)
@@ -452,6 +456,7 @@ type execSetting struct {
 func (s *scan) merge(v *view, u *Unit, all []sourced) {
 	var execs []execSetting
 	one := map[string]string{}
+	same := map[execSetting]bool{}
 	var waits []setting
 	list := func(into *[]string, value string) {
 		if value == "" {
@@ -504,7 +509,16 @@ func (s *scan) merge(v *view, u *Unit, all []sourced) {
 			case isExec(set.key):
 				if set.value == "" {
 					execs = slices.DeleteFunc(execs, func(x execSetting) bool { return x.key == set.key })
-				} else if len(execs) < maxCommands {
+					clear(same)
+					continue
+				}
+				k := execSetting{setting{key: set.key, value: set.value}, ""}
+				switch {
+				case same[k]: // over and over
+				case len(execs) == maxCommands:
+					u.Excess = true
+				default:
+					same[k] = true
 					execs = append(execs, execSetting{set, src.path})
 				}
 			case isWait(set.key):
@@ -557,6 +571,7 @@ func (s *scan) merge(v *view, u *Unit, all []sourced) {
 		}
 		for _, c := range cs {
 			if len(u.Exec) == maxCommands {
+				u.Excess = true
 				return
 			}
 			e := s.exec(x.setting, x.from, c, sp, trust, elsewhere)

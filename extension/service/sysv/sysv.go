@@ -44,6 +44,8 @@ const (
 	maxNotes    = 100
 	maxLinks    = 64
 	settle      = 100 * time.Millisecond
+	// maxReading is how long one scan reads scripts it does not know as a shell does.
+	maxReading = 3 * time.Second
 )
 
 // Service is one service.
@@ -115,7 +117,13 @@ type Scanner struct {
 	// cannot tell the next change.
 	looked map[string]files.Seen
 	// runs are the commands of scripts by their text.
-	runs map[[sha256.Size]byte][]Run
+	runs map[[sha256.Size]byte]commands
+}
+
+// commands are those of one text; problem says why they are not all.
+type commands struct {
+	runs    []Run
+	problem string
 }
 
 // NewScanner returns a Scanner of the host below root ("/" is this host).
@@ -141,7 +149,7 @@ func (sc *Scanner) Scan(ctx context.Context) (*Result, error) {
 	began := time.Now().Add(-settle).UnixNano()
 	s := &scan{
 		ctx: ctx, tree: files.New(sc.root, files.Options{Trust: sc.o.Trust}), result: &Result{Changed: true},
-		known: sc.runs, runs: map[[sha256.Size]byte][]Run{},
+		known: sc.runs, runs: map[[sha256.Size]byte]commands{}, until: time.Now().Add(maxReading),
 	}
 	for _, part := range []func(){s.initScripts, s.rcLocal, s.runit, s.s6, s.inittab, s.upstart} {
 		if err := ctx.Err(); err != nil {
@@ -156,6 +164,9 @@ func (sc *Scanner) Scan(ctx context.Context) (*Result, error) {
 		return strings.Compare(a.Name, b.Name)
 	})
 	sc.last, sc.trace, sc.looked, sc.runs = s.result, s.tree.Trace(), s.tree.Trace(), s.runs
+	if s.late {
+		sc.trace = nil // the next scan goes on
+	}
 	for _, seen := range sc.trace {
 		if (!seen.Info.IsDir() || seen.Listed) && seen.Info.CTime >= began && seen.Info.CTime <= time.Now().UnixNano() {
 			sc.trace = nil
@@ -179,7 +190,11 @@ type scan struct {
 	result *Result
 	// known and runs are the commands of scripts by their text, of the scan before
 	// and of this one.
-	known, runs map[[sha256.Size]byte][]Run
+	known, runs map[[sha256.Size]byte]commands
+	// until is when reading scripts as a shell ends; late says that it did, for this
+	// time.
+	until time.Time
+	late  bool
 }
 
 func (s *scan) note(p, format string, args ...any) {
@@ -260,18 +275,27 @@ func (s *scan) script(v *Service) (text string, ok bool) {
 func (s *scan) read(v *Service, b []byte) {
 	sum := sha256.Sum256(b)
 	v.Sum = binary.LittleEndian.Uint64(sum[:])
-	runs, ok := s.runs[sum]
+	c, ok := s.runs[sum]
 	if !ok {
-		if runs, ok = s.known[sum]; !ok {
-			var err error
-			runs, err = runsOf(string(b))
-			if errors.Is(err, posix.ErrBudget) || errors.Is(err, posix.ErrNesting) || errors.Is(err, posix.ErrTooLong) {
-				s.note(v.Path, "not all of its commands are read: %v", err)
-			}
-		}
-		s.runs[sum] = runs
+		c, ok = s.known[sum]
 	}
-	v.Runs = slices.Clone(runs)
+	if !ok && time.Now().After(s.until) {
+		s.late = true
+		s.note(v.Path, "its commands are not read yet: other scripts took too long")
+		return
+	}
+	if !ok {
+		var err error
+		c.runs, err = runsOf(string(b))
+		if errors.Is(err, posix.ErrBudget) || errors.Is(err, posix.ErrNesting) || errors.Is(err, posix.ErrTooLong) {
+			c.problem = fmt.Sprintf("not all of its commands are read: %v", err)
+		}
+	}
+	s.runs[sum] = c
+	if c.problem != "" {
+		s.note(v.Path, "%s", c.problem)
+	}
+	v.Runs = slices.Clone(c.runs)
 }
 
 // program looks the program of a service up, and those its script runs besides.
