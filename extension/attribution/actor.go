@@ -196,6 +196,19 @@ func (f *Facts) remote(a *actor) bool {
 	return false
 }
 
+// ownNetwork reports whether the session is a local one, or came from a private
+// address. What is not known is taken for local: sources that tell of logins tell of
+// addresses.
+func (f *Facts) ownNetwork(a *actor) bool {
+	for _, s := range []string{f.Session.RemoteAddr, f.Session.LoginSource, a.source} {
+		if addr, err := netip.ParseAddr(strings.TrimSpace(s)); err == nil {
+			addr = addr.Unmap()
+			return addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast() || addr.IsUnspecified()
+		}
+	}
+	return true
+}
+
 // parseNetwork reads an address or a network.
 func parseNetwork(s string) (netip.Prefix, error) {
 	s = strings.TrimSpace(s)

@@ -40,6 +40,9 @@ type Result struct {
 	Strength float64
 }
 
+// Weak reports whether the attribution accounts only for what is low.
+func (r Result) Weak() bool { return r.Attributed() && r.Strength <= Weak }
+
 // Attributed reports whether the operation is somebody's.
 func (r Result) Attributed() bool { return r.Kind != "" && r.Kind != None }
 
@@ -112,6 +115,9 @@ type History struct {
 	UserDays int
 	// InstallDays are the days on which the user installed services.
 	InstallDays int
+	// Administrator says whether the user is one of this host's administrators: in
+	// such a group, or seen to become root as sudo, su or the system allows.
+	Administrator evidence.Tristate
 	// LastSeen is when this family was last used, seconds since 1970 UTC.
 	LastSeen int64
 	// Interactive says that a person works there: a login user with a terminal, a

@@ -6,6 +6,10 @@ import (
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 )
 
+// Weak is the strength of an attribution that accounts for what is low and not for
+// more: that somebody works here, without a habit.
+const Weak = 0.1
+
 // knownUser looks at whether an interactive user has done so often enough before.
 // The more days, the stronger; a login from somewhere new never counts, since
 // stolen credentials come from elsewhere.
@@ -15,8 +19,8 @@ func knownUser(f *Facts, a *actor, c *Config) Result {
 	if limits.Off || who == "" || !h.Interactive {
 		return Result{}
 	}
-	if f.Session.RemoteAddr != "" && f.Session.KnownSource == evidence.No {
-		return near(fmt.Sprintf("%s never came from %s before", who, f.Session.RemoteAddr))
+	if why := f.newSource(a); why != "" {
+		return near(why)
 	}
 	if a.what == "install" {
 		if h.InstallDays < limits.days() {
@@ -29,11 +33,38 @@ func knownUser(f *Facts, a *actor, c *Config) Result {
 		return Result{Kind: KnownUser, Subject: who, Basis: fmt.Sprintf("did so on %s before, on %d of them at these hours", days(h.Days), h.SameHours),
 			Strength: grown(0.4, h.SameHours-limits.days())}
 	}
+	if h.Days >= limits.days() && f.Session.KnownSource == evidence.Yes {
+		return Result{Kind: KnownUser, Subject: who, Basis: fmt.Sprintf("did so on %s before, though not at these hours, and came from where they come from", days(h.Days)), Strength: 0.2}
+	}
+	if h.Administrator == evidence.Yes && h.UserDays >= limits.days() && f.Session.KnownSource == evidence.Yes && a.what == "command" {
+		return Result{Kind: KnownUser, Subject: who, Basis: fmt.Sprintf("an administrator of this host, who worked here on %s before and came from where they come from", days(h.UserDays)), Strength: 0.15}
+	}
 	inside, why := c.Business(a.at(f.Now))
 	if h.UserDays >= limits.userDays() && inside && (!f.remote(a) || f.Session.KnownSource == evidence.Yes) {
 		return Result{Kind: KnownUser, Subject: who, Basis: fmt.Sprintf("worked here on %s before; %s", days(h.UserDays), why), Strength: 0.3}
 	}
+	// Looking at services is what administrators do by day. It accounts for that alone:
+	// more takes a habit, and so does coming from outside the own networks.
+	if inside && f.ownNetwork(a) && a.what == "command" {
+		switch {
+		case h.Administrator == evidence.Yes && h.UserDays > 0:
+			return Result{Kind: KnownUser, Subject: who, Basis: "an administrator of this host at work, who worked here on " + days(h.UserDays) + " before; " + why, Strength: 0.2}
+		case h.Administrator == evidence.Yes:
+			return Result{Kind: KnownUser, Subject: who, Basis: "an administrator of this host at work; " + why, Strength: Weak}
+		case c.BusinessHours.Declared():
+			return Result{Kind: KnownUser, Subject: who, Basis: "somebody at work; " + why, Strength: Weak}
+		}
+	}
 	return near(fmt.Sprintf("%s did so on %s before, at these hours on %d, and worked here on %d", who, days(h.Days), h.SameHours, h.UserDays))
+}
+
+// newSource says that the session came from where its user never came from; empty
+// when it did not, or nobody knows.
+func (f *Facts) newSource(a *actor) string {
+	if f.Session.RemoteAddr == "" || f.Session.KnownSource != evidence.No {
+		return ""
+	}
+	return fmt.Sprintf("%s never came from %s before", clip(a.account()), f.Session.RemoteAddr)
 }
 
 // grown is a strength that grows by the days beyond what was needed.

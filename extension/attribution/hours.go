@@ -25,6 +25,11 @@ type BusinessHours struct {
 	Holidays []string `yaml:"holidays,omitempty" json:"holidays,omitempty"`
 }
 
+// Declared reports whether business hours were configured at all.
+func (b *BusinessHours) Declared() bool {
+	return b.TimeZone != "" || b.From != "" || b.To != "" || len(b.Days)+len(b.Holidays) > 0
+}
+
 const minutesADay = 24 * 60
 
 // weekdays is a set of days, bit 0 is Sunday.

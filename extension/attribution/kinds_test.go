@@ -377,9 +377,28 @@ func TestKnownUser(t *testing.T) {
 	in := func(n int) attribution.Facts {
 		return attribution.Facts{Install: install(nil), History: attribution.History{InstallDays: n, UserDays: 50, SameHours: 50, Interactive: true}}
 	}
+	fewer := attribution.History{Days: 9, SameHours: 2, UserDays: 4, Interactive: true}
+	role := func(h attribution.History) attribution.History { h.Administrator = evidence.Yes; return h }
+	known := func(f *attribution.Facts) {
+		f.Session = attribution.Session{RemoteAddr: "10.1.2.3", KnownSource: evidence.Yes}
+		f.Process.Time += 12 * 3600 // at night
+	}
+	// Without business hours of the configuration, working here accounts for nothing
+	// but an administrator's own work.
+	judge(t, attribution.Config{}, []kindCase{
+		{"one day less", cmd(fewer, nil), none("al did so on 9 days before, at these hours on 2, and worked here on 4")},
+		{"an administrator for the first time", cmd(role(attribution.History{Interactive: true}), nil), want{attribution.KnownUser, "al", "an administrator of this host at work; "}},
+		{"an administrator from outside", cmd(role(attribution.History{Interactive: true}), func(f *attribution.Facts) { f.Session.RemoteAddr = "192.0.2.1" }), none("")},
+		{"an administrator for the first time, at night", cmd(role(attribution.History{Interactive: true}), func(f *attribution.Facts) { f.Process.Time += 12 * 3600 }), none("")},
+		{"an administrator of three days, at night, from where they come from", cmd(role(attribution.History{Interactive: true, UserDays: 3}), known), want{attribution.KnownUser, "al", "worked here on 3 days before"}},
+		{"an administrator of two days, at night", cmd(role(attribution.History{Interactive: true, UserDays: 2}), known), none("")},
+		{"a habit at other hours, from where they come from", cmd(attribution.History{Interactive: true, Days: 3}, known), want{attribution.KnownUser, "al", "though not at these hours"}},
+		{"a habit at other hours, from somewhere", cmd(attribution.History{Interactive: true, Days: 3}, func(f *attribution.Facts) { f.Process.Time += 12 * 3600 }), none("")},
+		{"an administrator's install", attribution.Facts{Install: install(nil), History: role(attribution.History{UserDays: 50, Interactive: true})}, none("installed services on 0 days before")},
+	})
 	judge(t, hours, []kindCase{
 		{"days in the same hours", cmd(same, nil), want{attribution.KnownUser, "al", "did so on 9 days before, on 3 of them at these hours"}},
-		{"one day less", cmd(attribution.History{Days: 9, SameHours: 2, UserDays: 4, Interactive: true}, nil), none("al did so on 9 days before, at these hours on 2, and worked here on 4")},
+		{"one day less", cmd(fewer, nil), want{attribution.KnownUser, "al", "somebody at work; "}},
 		{"not a person", cmd(attribution.History{Days: 9, SameHours: 9, UserDays: 9}, nil), none("")},
 		{"from somewhere new", cmd(same, func(f *attribution.Facts) {
 			f.Session = attribution.Session{RemoteAddr: "192.0.2.1", KnownSource: evidence.No}
@@ -395,7 +414,7 @@ func TestKnownUser(t *testing.T) {
 		{"works here, remote as always", cmd(worked, func(f *attribution.Facts) {
 			f.Session = attribution.Session{RemoteAddr: "192.0.2.1", KnownSource: evidence.Yes}
 		}), want{attribution.KnownUser, "al", ""}},
-		{"works here since four days", cmd(attribution.History{UserDays: 4, Interactive: true}, nil), none("")},
+		{"works here since four days", cmd(attribution.History{UserDays: 4, Interactive: true}, nil), want{attribution.KnownUser, "al", "somebody at work; "}},
 		{"who logged in counts", attribution.Facts{Process: loggedIn(linux("root"), "al", "pts/0"), History: same}, want{attribution.KnownUser, "al", ""}},
 		{"installs as before", in(3), want{attribution.KnownUser, "al", "installed services on 3 days before"}},
 		{"commands make no installs", in(2), none("al installed services on 2 days before")},
