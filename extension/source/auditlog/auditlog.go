@@ -1,7 +1,16 @@
 // Package auditlog reads the log of the Linux audit daemon: what was executed, by
 // whom and from where, with the words of the command line as the program got
-// them. It also reads what auditd's plugins send to syslog, raw output of
-// ausearch, and enriched logs.
+// them; sessions and failed authentications; connections (where connect is
+// audited); units and init scripts that were put in place (where their
+// directories are watched); changes of accounts and of auditing itself. It also
+// reads what auditd's plugins send to syslog, raw output of ausearch, and enriched
+// logs.
+//
+// A session is PAM's (USER_START, op=PAM:session_open), which every program that
+// lets somebody in reports once; a USER_LOGIN counts only where no such record of
+// the session came before, or when it failed. Those of cron, and of the manager
+// of a user's own services, are no logons of anybody. Rules that auditd loads when
+// it starts are no changes.
 //
 // It runs on every platform: logs are read where the responder is.
 package auditlog
@@ -23,7 +32,8 @@ const (
 	maxOpenText = 32 << 20
 	maxArgs     = 8192    // words of one command line
 	maxArgText  = 2 << 20 // bytes of one command line (the kernel's own is 128 KiB a word)
-	maxAge      = 3       // seconds of the log's time that an event waits for a record
+	maxPath     = 16 << 10
+	maxAge      = 3 // seconds of the log's time that an event waits for a record
 )
 
 // event is what the records of one event say.
@@ -32,13 +42,17 @@ type event struct {
 	order   uint64
 	syscall bool
 	failed  bool
-	exec    bool // an EXECVE record, or a system call of that name
+	exec    bool     // an EXECVE record, or a system call of that name
+	call    callKind // what else it was
+	flags   uint64
 	p       evidence.Process
 	argc    int
 	args    map[int][]string // words, in the pieces they came in
 	size    int
 	cut     bool
 	title   []byte
+	peer    []byte // of a socket
+	files   []file
 }
 
 // Decoder puts records together to events. Records of several events may mix.
@@ -46,6 +60,7 @@ type Decoder struct {
 	open  map[string]*event
 	order uint64
 	size  int
+	users users
 }
 
 // NewDecoder returns a Decoder for one log.
@@ -64,64 +79,67 @@ func Time(line []byte) int64 {
 	return h.second
 }
 
-// Line takes one line and returns the processes that are complete with it. ok
-// says whether the line is a record.
-func (d *Decoder) Line(line []byte) (out []evidence.Process, ok bool) {
+// Line takes one line and adds to the batch what is complete with it. ok says
+// whether the line is a record.
+func (d *Decoder) Line(line []byte, to *evidence.Batch) (ok bool) {
 	h, ok := parseHeader(line)
 	if !ok {
-		return nil, false
+		return false
 	}
 	switch h.typ {
-	case "SYSCALL", "EXECVE", "CWD", "PROCTITLE", "EOE":
+	case "SYSCALL", "EXECVE", "CWD", "PROCTITLE", "EOE", "SOCKADDR":
+	case "PATH":
+		if !tellsOfUnit(h.body) {
+			return true
+		}
 	case "USER_CMD":
 		if p, ok := userCommand(h); ok {
-			out = append(out, p)
+			to.Processes = append(to.Processes, p)
 		}
-		return out, true
+		return true
 	default:
-		return nil, true
+		d.users.record(h, to)
+		return true
 	}
 	key := h.node + "\x00" + h.id
 	e := d.open[key]
 	if e == nil {
 		if h.typ == "EOE" {
-			return nil, true
+			return true
 		}
-		out = d.expire(h.second)
+		d.expire(h.second, to)
 		d.order++
-		e = &event{header: h, order: d.order, args: map[int][]string{}}
+		e = &event{header: h, order: d.order}
 		d.open[key] = e
 	}
 	before := e.size
 	done := e.record(h)
 	d.size += e.size - before
 	if done {
-		out = append(out, d.close(key)...)
+		d.close(key, to)
 	}
 	for len(d.open) > maxOpen || d.size > maxOpenText {
-		out = append(out, d.close(d.oldest())...)
+		d.close(d.oldest(), to)
 	}
-	return out, true
+	return true
 }
 
-// Flush returns the processes of events that still wait for records.
-func (d *Decoder) Flush() (out []evidence.Process) {
+// Flush adds the events that still wait for records.
+func (d *Decoder) Flush(to *evidence.Batch) {
 	for len(d.open) > 0 {
-		out = append(out, d.close(d.oldest())...)
+		d.close(d.oldest(), to)
 	}
-	return out
 }
 
 // expire closes events that have waited long enough by the log's own time.
-func (d *Decoder) expire(now int64) (out []evidence.Process) {
+func (d *Decoder) expire(now int64, to *evidence.Batch) {
 	for len(d.open) > 0 {
 		key := d.oldest()
 		if now-d.open[key].second <= maxAge {
-			return out
+			return
 		}
-		out = append(out, d.close(key)...)
+		d.close(key, to)
 	}
-	return out
 }
 
 func (d *Decoder) oldest() (key string) {
@@ -134,14 +152,17 @@ func (d *Decoder) oldest() (key string) {
 	return key
 }
 
-func (d *Decoder) close(key string) []evidence.Process {
+func (d *Decoder) close(key string, to *evidence.Batch) {
 	e := d.open[key]
 	d.size -= e.size
 	delete(d.open, key)
 	if p, ok := e.process(); ok {
-		return []evidence.Process{p}
+		to.Processes = append(to.Processes, p)
 	}
-	return nil
+	if c, ok := e.connection(); ok {
+		to.Connections = append(to.Connections, c)
+	}
+	to.Installs = append(to.Installs, e.installs()...)
 }
 
 // record takes one record and reports whether it was the last one.
@@ -153,9 +174,14 @@ func (e *event) record(h header) (last bool) {
 	case "EXECVE":
 		e.exec = true
 		e.execve(h.body)
+	case "SOCKADDR":
+		e.sockaddr(h.body)
+	case "PATH":
+		e.file(h.body)
 	case "CWD":
 		fields(h.body, func(key, raw []byte) {
-			if string(key) == "cwd" {
+			if string(key) == "cwd" && len(raw) <= maxPath {
+				e.size += len(raw)
 				e.p.CWD = untrusted(raw)
 			}
 		})
@@ -187,18 +213,29 @@ var execCalls = map[string][]string{
 
 func (e *event) system(body []byte) {
 	p := &e.p
-	var arch, call string
+	var arch, number, exit, first, second, third []byte
 	fields(body, func(key, raw []byte) {
 		switch string(key) {
 		case "arch":
-			arch = string(raw)
+			arch = raw
 		case "syscall":
-			call = string(raw)
+			number = raw
 		case "success":
 			e.failed = string(raw) == "no"
+		case "exit":
+			exit = raw
+		case "a0":
+			first = raw
+		case "a1":
+			second = raw
+		case "a2":
+			third = raw
 		case "SYSCALL":
-			if s := plain(raw); s == "execve" || s == "execveat" {
+			switch s := plain(raw); s {
+			case "execve", "execveat":
 				e.exec = true
+			default:
+				e.call = callNames[s]
 			}
 		case "pid":
 			p.PID = id(raw)
@@ -220,8 +257,26 @@ func (e *event) system(body []byte) {
 			p.Username = name(raw)
 		}
 	})
-	for _, c := range execCalls[arch] {
-		e.exec = e.exec || c == call
+	for _, c := range execCalls[string(arch)] {
+		e.exec = e.exec || c == string(number)
+	}
+	if e.call == none {
+		e.call = calls[string(arch)][string(number)]
+	}
+	switch e.call {
+	case socketcall: // which one is its first argument
+		e.call = none
+		if n, ok := socketcalls[string(first)]; ok {
+			e.call = n
+		}
+	case open:
+		e.flags, _ = strconv.ParseUint(string(second), 16, 64)
+	case openat:
+		e.flags, _ = strconv.ParseUint(string(third), 16, 64)
+	}
+	// A socket that doesn't wait connects in its own time.
+	if e.call == connect && (string(exit) == "-115" || string(exit) == "EINPROGRESS") {
+		e.failed = false
 	}
 	switch p.UID {
 	case "":
@@ -253,6 +308,9 @@ func (e *event) execve(body []byte) {
 			return
 		}
 		e.size += len(raw) + 16
+		if e.args == nil {
+			e.args = map[int][]string{}
+		}
 		if len(piece) > 0 {
 			e.args[n] = append(e.args[n], untrusted(raw))
 		} else {
@@ -283,17 +341,28 @@ func (e *event) process() (evidence.Process, bool) {
 		}
 		p.Truncated = p.Truncated || e.cut || e.argc > maxArgs
 	case len(e.title) > 0:
-		// Without the words, their copy in the title: at most 128 bytes.
-		for _, w := range bytes.Split(bytes.TrimRight(e.title, "\x00"), []byte{0}) {
-			words = append(words, string(w))
-		}
-		p.Truncated = len(e.title) >= 127
+		p.CmdLine, p.Truncated = e.titleLine()
 	}
-	p.CmdLine = Quote(words)
+	if len(words) > 0 {
+		p.CmdLine = Quote(words)
+	}
 	if p.Path == "" && p.CmdLine == "" {
 		return evidence.Process{}, false
 	}
 	return p, true
+}
+
+// titleLine makes a command line of the title of the process, which is a copy of
+// the words' first 128 bytes.
+func (e *event) titleLine() (line string, truncated bool) {
+	if len(e.title) == 0 {
+		return "", false
+	}
+	var words []string
+	for _, w := range bytes.Split(bytes.TrimRight(e.title, "\x00"), []byte{0}) {
+		words = append(words, string(w))
+	}
+	return Quote(words), len(e.title) >= 127
 }
 
 // userCommand reads what sudo itself reports. The process it starts is its child,

@@ -12,21 +12,24 @@ import (
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 )
 
-func decode(t testing.TB, lines ...string) []evidence.Process {
+func decodeAll(t testing.TB, lines ...string) (b evidence.Batch) {
 	t.Helper()
 	d := NewDecoder()
-	var out []evidence.Process
 	for _, l := range lines {
 		for _, one := range strings.Split(l, "\n") {
-			ps, _ := d.Line([]byte(one))
-			out = append(out, ps...)
+			d.Line([]byte(one), &b)
 		}
 	}
-	out = append(out, d.Flush()...)
+	d.Flush(&b)
 	if d.size != 0 {
 		t.Errorf("%d bytes are left", d.size)
 	}
-	return out
+	return b
+}
+
+func decode(t testing.TB, lines ...string) []evidence.Process {
+	t.Helper()
+	return decodeAll(t, lines...).Processes
 }
 
 const call = `arch=c000003e syscall=59 success=yes exit=0 a0=55 a1=66 items=2 ppid=100 pid=200 auid=1000 uid=1000 gid=1000 euid=0 suid=0 fsuid=0 egid=0 sgid=0 fsgid=0 tty=pts0 ses=3 comm="systemctl" exe="/usr/bin/systemctl" subj=unconfined key="exec"`
@@ -126,16 +129,18 @@ func TestIsRecord(t *testing.T) {
 func TestBounds(t *testing.T) {
 	start := time.Now()
 	d := NewDecoder()
+	var all evidence.Batch
 	for i := range 20_000 { // events that never end
-		d.Line([]byte(fmt.Sprintf(`type=EXECVE msg=audit(1700000000.1:%d): argc=1 a0="%s"`, i, strings.Repeat("x", 1000))))
+		d.Line([]byte(fmt.Sprintf(`type=EXECVE msg=audit(1700000000.1:%d): argc=1 a0="%s"`, i, strings.Repeat("x", 1000))), &all)
 		if len(d.open) > maxOpen || d.size > maxOpenText {
 			t.Fatalf("%d events with %d bytes wait", len(d.open), d.size)
 		}
 	}
 	for i := range 400_000 { // one event that never ends
-		d.Line([]byte(fmt.Sprintf(`type=EXECVE msg=audit(1700000000.1:1): argc=2000000000 a0[%d]=41 a%d="x"`, i, i)))
+		d.Line([]byte(fmt.Sprintf(`type=EXECVE msg=audit(1700000000.1:1): argc=2000000000 a0[%d]=41 a%d="x"`, i, i)), &all)
 	}
-	got := d.Flush()
+	d.Flush(&all)
+	got := all.Processes
 	if p := got[len(got)-1]; !p.Truncated || len(p.CmdLine) > maxArgText {
 		t.Errorf("a command line of %d bytes, truncated: %v", len(p.CmdLine), p.Truncated)
 	}
@@ -147,12 +152,37 @@ func TestBounds(t *testing.T) {
 func FuzzLine(f *testing.F) {
 	f.Add([]byte(event0(7, "SYSCALL "+call, `EXECVE argc=3 a0="a" a1=4142 a2[0]=41`, `EXECVE a2[1]=42`, `CWD cwd="/"`, `PROCTITLE proctitle=4100`)))
 	f.Add([]byte("node=x type=USER_CMD msg=audit(1.1:1): pid=1 msg='cmd=41 res=success'\x1dAUID=\"a\""))
+	f.Add([]byte(event0(7, sys("c000003e", "42", "a0=3"), "SOCKADDR saddr=020001BBCB0071070000000000000000", "PROCTITLE proctitle=41")))
+	f.Add([]byte(event0(7, sys("c000003e", "257", "a2=241"), `PATH name="/etc/systemd/system/a.service" nametype=CREATE`, "EOE ")))
+	f.Add([]byte(user("USER_START", "pid=1 auid=1 ses=3", `op=PAM:session_open acct="a" exe="/usr/sbin/sshd" addr=1.2.3.4 res=success`) + user("USER_MGMT", "pid=1", `op=a b grp="c" acct=41 res=success`)))
+	f.Add([]byte("type=CONFIG_CHANGE msg=audit(1.1:1): auid=1 op=remove_rule key=\"a\" list=4 res=1"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		d := NewDecoder()
+		var got evidence.Batch
 		for _, line := range strings.Split(string(b), "\n") {
-			d.Line([]byte(line))
+			d.Line([]byte(line), &got)
 		}
-		d.Flush()
+		d.Flush(&got)
+		for _, c := range got.Connections {
+			if c.RemoteAddr == "" || c.RemotePort < 1 || c.RemotePort > 65535 {
+				t.Errorf("%+v", c)
+			}
+		}
+		for _, i := range got.Installs {
+			if i.Name == "" || i.UnitPath == "" || i.Kind == "" || i.Action == "" {
+				t.Errorf("%+v", i)
+			}
+		}
+		for _, l := range got.Logons {
+			if l.Username == "" && !l.Failed {
+				t.Errorf("%+v", l)
+			}
+		}
+		for _, c := range got.Changes {
+			if c.Kind == "" || c.Subject == "" || len(c.Detail) > 16*maxText {
+				t.Errorf("%+v", c)
+			}
+		}
 		if d.size != 0 || len(d.open) != 0 {
 			t.Errorf("%d events with %d bytes are left", len(d.open), d.size)
 		}
@@ -164,8 +194,9 @@ func BenchmarkLine(b *testing.B) {
 	d := NewDecoder()
 	b.ReportAllocs()
 	for b.Loop() {
+		var got evidence.Batch
 		for _, l := range lines {
-			d.Line([]byte(l))
+			d.Line([]byte(l), &got)
 		}
 	}
 }

@@ -8,9 +8,12 @@ import (
 )
 
 // The record types that matter, as logged and as numbered by the kernel
-// (linux/audit.h).
+// (linux/audit.h) and by libaudit.
 var typeNames = map[string]string{
-	"1123": "USER_CMD", "1300": "SYSCALL", "1302": "PATH", "1307": "CWD", "1309": "EXECVE", "1320": "EOE", "1327": "PROCTITLE",
+	"1100": "USER_AUTH", "1102": "USER_MGMT", "1105": "USER_START", "1108": "USER_CHAUTHTOK", "1112": "USER_LOGIN", "1114": "ADD_USER", "1115": "DEL_USER",
+	"1116": "ADD_GROUP", "1117": "DEL_GROUP", "1119": "CHGRP_ID", "1123": "USER_CMD", "1132": "GRP_MGMT", "1133": "GRP_CHAUTHTOK", "1135": "ACCT_LOCK", "1136": "ACCT_UNLOCK",
+	"1201": "DAEMON_END", "1202": "DAEMON_ABORT",
+	"1300": "SYSCALL", "1302": "PATH", "1305": "CONFIG_CHANGE", "1306": "SOCKADDR", "1307": "CWD", "1309": "EXECVE", "1320": "EOE", "1327": "PROCTITLE",
 }
 
 // header is the beginning of a record.

@@ -35,39 +35,94 @@ type record struct {
 // event adds what an event tells to b.
 func (e *Reader) event(b *Batch, root *ordereddict.Dict, written uint64) {
 	ev := dict(root, "Event")
-	if ev == nil {
+	system := dict(ev, "System")
+	if system == nil {
 		return
 	}
-	rec := record{system: dict(ev, "System"), data: named(ev), platform: evidence.Windows}
-	if rec.system == nil || rec.data == nil {
-		return
-	}
-	provider := text(dict(rec.system, "Provider"), "Name")
-	id, _ := number(rec.system, "EventID")
-	read := interpret(provider, id)
+	id, _ := number(system, "EventID")
+	read := interpret(text(dict(system, "Provider"), "Name"), id)
 	if read == nil {
 		return
 	}
-	rec.time = eventTime(rec.system, written)
-	rec.host = text(rec.system, "Computer")
-	rec.eid = text(rec.system, "EventRecordID")
-	read(e, b, &rec)
+	r := record{system: system, data: named(ev), platform: evidence.Windows}
+	if r.data == nil {
+		return
+	}
+	r.time = eventTime(system, written)
+	r.host = text(system, "Computer")
+	r.eid = text(system, "EventRecordID")
+	read(e, b, &r)
 }
 
 // interpret returns what reads an event, nil for one that tells nothing of use.
 // Ids are only unique to their provider.
 func interpret(provider string, id int64) func(*Reader, *Batch, *record) {
-	switch {
-	case id == 4688 && provider == "Microsoft-Windows-Security-Auditing":
-		return (*Reader).processCreation
-	case id == 4697 && provider == "Microsoft-Windows-Security-Auditing":
-		return (*Reader).securityInstall
-	case id == 7045 && provider == "Service Control Manager":
-		return (*Reader).systemInstall
-	case id == 4104 && (provider == "Microsoft-Windows-PowerShell" || provider == "PowerShellCore"):
-		return (*Reader).scriptBlock
-	case id == 1 && provider == "Microsoft-Windows-Sysmon":
-		return (*Reader).sysmonProcess
+	switch provider {
+	case "Microsoft-Windows-Security-Auditing":
+		switch id {
+		case 4688:
+			return (*Reader).processCreation
+		case 4697:
+			return (*Reader).securityInstall
+		case 4624, 4625:
+			return (*Reader).logon
+		case 4648:
+			return (*Reader).explicitLogon
+		case 4672:
+			return (*Reader).privileges
+		case 5156:
+			return (*Reader).filterConnection
+		case 4719:
+			return (*Reader).auditPolicy
+		case 4698, 4699, 4700, 4701, 4702:
+			return (*Reader).task
+		}
+		if _, ok := accountEvents[id]; ok {
+			return (*Reader).accountChange
+		}
+	case "Service Control Manager":
+		switch id {
+		case 7045:
+			return (*Reader).systemInstall
+		case 7040:
+			return (*Reader).startType
+		}
+	case "Microsoft-Windows-PowerShell", "PowerShellCore":
+		if id == 4104 {
+			return (*Reader).scriptBlock
+		}
+	case "Microsoft-Windows-Sysmon":
+		switch id {
+		case 1:
+			return (*Reader).sysmonProcess
+		case 3:
+			return (*Reader).sysmonConnection
+		case 11:
+			return (*Reader).sysmonFile
+		case 12, 13:
+			return (*Reader).sysmonRegistry
+		}
+	case "Microsoft-Windows-Eventlog":
+		if id == 1102 || id == 104 {
+			return (*Reader).logCleared
+		}
+	case "Microsoft-Windows-TerminalServices-LocalSessionManager":
+		if id == 21 || id == 25 {
+			return (*Reader).terminalSession
+		}
+	case "MsiInstaller":
+		switch id {
+		case 1033, 1034, 1036, 11707, 11724:
+			return (*Reader).installer
+		}
+	case "Microsoft-Windows-WindowsUpdateClient":
+		if id == 19 {
+			return (*Reader).windowsUpdate
+		}
+	case "Microsoft-Windows-Servicing":
+		if id == 2 {
+			return (*Reader).packageState
+		}
 	}
 	return nil
 }
@@ -133,27 +188,6 @@ func (e *Reader) scriptBlock(b *Batch, r *record) {
 	b.Processes = append(b.Processes, e.scripts.add(part)...)
 }
 
-func (e *Reader) systemInstall(b *Batch, r *record) {
-	d := r.data
-	b.Installs = append(b.Installs, evidence.Install{
-		Time: r.time, TimeBasis: evidence.BasisEvent, Platform: r.platform, Host: r.host, Source: SourceSystem, EID: r.eid, Action: evidence.Created,
-		ServiceType: text(d, "ServiceType"), Name: text(d, "ServiceName"), ImagePath: text(d, "ImagePath"),
-		StartType: text(d, "StartType"), Account: text(d, "AccountName"),
-		InstallerUID: sid(text(dict(r.system, "Security"), "UserID")),
-	})
-}
-
-func (e *Reader) securityInstall(b *Batch, r *record) {
-	d := r.data
-	b.Installs = append(b.Installs, evidence.Install{
-		Time: r.time, TimeBasis: evidence.BasisEvent, Platform: r.platform, Host: r.host, Source: SourceSecurity, EID: r.eid, Action: evidence.Created,
-		ServiceType: text(d, "ServiceType"), Name: text(d, "ServiceName"), ImagePath: text(d, "ServiceFileName"),
-		StartType: text(d, "ServiceStartType"), Account: text(d, "ServiceAccount"),
-		InstallerUID: sid(text(d, "SubjectUserSid")), InstallerUsername: account(text(d, "SubjectDomainName"), text(d, "SubjectUserName")),
-		LogonID: logonID(d, "SubjectLogonId"), InstallerPID: anyNumber(d, "ClientProcessId"),
-	})
-}
-
 func (b *Batch) add(p evidence.Process) {
 	if p.Path == "" && p.CmdLine == "" {
 		return
@@ -206,6 +240,14 @@ func sid(s string) string {
 	return ""
 }
 
+// known is a SID of somebody: "" for the null SID.
+func known(id string) string {
+	if id = sid(id); id == "S-1-0-0" {
+		return ""
+	}
+	return id
+}
+
 // dash is "" where the event says "-", its word for nothing.
 func dash(s string) string {
 	if s == "-" {
@@ -251,10 +293,20 @@ func dict(d *ordereddict.Dict, key string) *ordereddict.Dict {
 }
 
 // named returns an event's data by name. The parser does that only for events
-// whose every value is there and that have more than one.
+// whose every value is there and that have more than one. The data of some
+// providers is one element of their own.
 func named(event *ordereddict.Dict) *ordereddict.Dict {
 	d := dict(event, "EventData")
 	if d == nil {
+		user := dict(event, "UserData")
+		if user == nil {
+			return nil
+		}
+		for _, k := range user.Keys() {
+			if inner := dict(user, k); inner != nil {
+				return inner
+			}
+		}
 		return nil
 	}
 	v, ok := d.Get("Data")
@@ -279,6 +331,26 @@ func named(event *ordereddict.Dict) *ordereddict.Dict {
 		return d
 	}
 	return out
+}
+
+// positional returns the values of an event whose data has no names.
+func positional(d *ordereddict.Dict) []string {
+	v, _ := d.Get("Data")
+	switch v := v.(type) {
+	case []string:
+		return v
+	case string:
+		return []string{v}
+	case []any:
+		out := make([]string, len(v))
+		for i, it := range v {
+			if s, ok := it.(string); ok {
+				out[i] = strings.TrimRight(s, "\x00")
+			}
+		}
+		return out
+	}
+	return nil
 }
 
 // text returns a value as the event viewer would show it.
@@ -315,6 +387,24 @@ func number(d *ordereddict.Dict, key string) (int64, bool) {
 		return number(v, "Value")
 	}
 	return integer(v)
+}
+
+// yesNo returns a value that is yes or no.
+func yesNo(d *ordereddict.Dict, key string) evidence.Tristate {
+	v, _ := d.Get(key)
+	if b, ok := v.(bool); ok {
+		if b {
+			return evidence.Yes
+		}
+		return evidence.No
+	}
+	switch text(d, key) {
+	case "true", "1", "%%1842":
+		return evidence.Yes
+	case "false", "0", "%%1843":
+		return evidence.No
+	}
+	return evidence.Unknown
 }
 
 func anyNumber(d *ordereddict.Dict, key string) int64 {

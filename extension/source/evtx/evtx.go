@@ -1,6 +1,18 @@
-// Package evtx reads Windows event log files: the processes, script blocks and
-// services that Security 4688 and 4697, System 7045, PowerShell 4104 and Sysmon 1
-// tell of.
+// Package evtx reads Windows event log files. What it takes from them:
+//
+//	processes    Security 4688, PowerShell 4104 (script blocks), Sysmon 1
+//	installs     System 7045 and 7040, Security 4697, Sysmon 12 and 13 on keys of services
+//	logons       Security 4624, 4625, 4648, 4672, terminal services 21 and 25
+//	connections  Security 5156, Sysmon 3
+//	changes      of accounts and groups (Security 472x to 478x), auditing (1102, 104,
+//	             4719), tasks (4698 to 4702), packages (MsiInstaller), patches
+//	             (WindowsUpdateClient 19, Setup 2)
+//
+// Two kinds of logons are left out when they come from the host itself, since they
+// are most of a log and say nothing of a person: those of machine accounts, and
+// those of the accounts that services run as (LOCAL SERVICE, NT SERVICE\x, DWM-1).
+// Of connections, those to the host itself and to everybody (multicast) are left
+// out.
 //
 // A file is hostile input and often damaged. Each of its chunks (64 KiB) is read
 // only when its checksums hold, each record only when walking it beforehand shows
@@ -15,6 +27,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/Velocidex/ordereddict"
@@ -25,10 +38,13 @@ import (
 
 // The names of what was read, as Source of the evidence gives them.
 const (
-	SourceSecurity   = "evtx_security"
-	SourceSystem     = "evtx_system"
-	SourcePowerShell = "evtx_powershell"
-	SourceSysmon     = "evtx_sysmon"
+	SourceSecurity    = "evtx_security"
+	SourceSystem      = "evtx_system"
+	SourcePowerShell  = "evtx_powershell"
+	SourceSysmon      = "evtx_sysmon"
+	SourceApplication = "evtx_application"
+	SourceSetup       = "evtx_setup"
+	SourceTerminal    = "evtx_terminal_services"
 )
 
 // Limits bound the reading of one file; a zero value is that limit's default.
@@ -54,17 +70,16 @@ func (l Limits) withDefaults() Limits {
 // maxNotes bounds what is said about one file's damage.
 const maxNotes = 20
 
-// Batch is what one chunk brought.
+// Batch is what one call of Next brought; Read counts the records, of whatever
+// event.
 type Batch struct {
-	Processes []evidence.Process
-	Installs  []evidence.Install
-	Records   int64 // records read, of whatever event
+	evidence.Batch
 	// Bare counts processes whose command line the log doesn't have: for 4688 it
 	// is a policy that is off by default.
 	Bare int64
 }
 
-// Reader reads one file from its beginning to its end, chunk by chunk.
+// Reader reads one file from its beginning to its end.
 type Reader struct {
 	r       io.Reader
 	limits  Limits
@@ -76,8 +91,10 @@ type Reader struct {
 	lost    int64
 	notes   []string
 	more    int // notes left out
-	buf     []byte
+	slots   []slot
 	scripts scripts
+	rights  rights
+	keys    serviceKeys
 	done    bool
 }
 
@@ -97,8 +114,8 @@ func FirstTime(head []byte) int64 {
 // NewReader reads the header of the file. Damage to it is noted and does not stop
 // the reading; the error says that r is no event log or can't be read.
 func NewReader(r io.Reader, limits Limits) (*Reader, error) {
-	e := &Reader{r: r, limits: limits.withDefaults(), buf: make([]byte, chunkSize), scripts: newScripts()}
-	header := e.buf[:fileHeaderSize]
+	e := &Reader{r: r, limits: limits.withDefaults(), scripts: newScripts(), keys: newServiceKeys()}
+	header := make([]byte, fileHeaderSize)
 	if n, err := io.ReadFull(r, header); err != nil {
 		if !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("read the file header: %w", err)
@@ -147,14 +164,19 @@ func (e *Reader) note(s string) {
 	e.notes = append(e.notes, s)
 }
 
-func (e *Reader) damaged(format string, args ...any) {
-	e.lost++
-	e.note(fmt.Sprintf("chunk %d: ", e.chunk) + fmt.Sprintf(format, args...))
+// slot is one chunk on its way.
+type slot struct {
+	buf     []byte
+	have    int // bytes of the chunk that are there
+	records []*velocidex.EventRecord
+	damage  []string
 }
 
-// Next reads the next chunk. At the end of the file the error is io.EOF, which
-// may come with the script blocks whose end was missing.
-func (e *Reader) Next(ctx context.Context) (Batch, error) {
+// Next reads the chunks that follow, at most workers of them and at least one,
+// and parses each in a goroutine of its own that has ended when it returns. At
+// the end of the file the error is io.EOF, which may come with the evidence whose
+// end was missing.
+func (e *Reader) Next(ctx context.Context, workers int) (b Batch, err error) {
 	if err := ctx.Err(); err != nil {
 		return Batch{}, err
 	}
@@ -163,100 +185,146 @@ func (e *Reader) Next(ctx context.Context) (Batch, error) {
 	}
 	start := time.Now()
 	defer func() { e.spent += time.Since(start) }()
+	if why := e.limit(); why != "" {
+		e.lost++
+		e.note(fmt.Sprintf("reading stopped at chunk %d after %s", e.chunk, why))
+		e.finish(&b)
+		return b, io.EOF
+	}
+	n, err := e.fill(max(workers, 1))
+	if n == 1 {
+		e.slots[0].parse(e.dirty)
+	} else {
+		var wg sync.WaitGroup
+		for i := range n {
+			wg.Go(func() { e.slots[i].parse(e.dirty) })
+		}
+		wg.Wait()
+	}
+	for i := range n {
+		e.take(&b, &e.slots[i])
+	}
+	if err != nil {
+		e.finish(&b)
+	}
+	return b, err
+}
+
+// limit says which limit is reached, "" none.
+func (e *Reader) limit() string {
 	switch {
 	case e.spent > e.limits.Time:
-		return e.stop(fmt.Sprintf("reading stopped at chunk %d after %v", e.chunk, e.limits.Time))
+		return e.limits.Time.String()
 	case e.records >= e.limits.Records:
-		return e.stop(fmt.Sprintf("reading stopped at chunk %d after %d records", e.chunk, e.records))
+		return fmt.Sprintf("%d records", e.records)
 	case e.read+chunkSize > e.limits.Bytes:
-		return e.stop(fmt.Sprintf("reading stopped at chunk %d after %d bytes", e.chunk, e.read))
+		return fmt.Sprintf("%d bytes", e.read)
 	}
-	n, err := io.ReadFull(e.r, e.buf)
-	e.read += int64(n)
-	switch {
-	case errors.Is(err, io.EOF):
-		return e.stop("")
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		if !allZero(e.buf[:n]) {
-			e.damaged("the file ends after %d of its %d bytes", n, chunkSize)
+	return ""
+}
+
+// fill reads up to the given number of chunks and returns how many there are. The
+// error, io.EOF at the end of the file, comes with the last of them.
+func (e *Reader) fill(chunks int) (n int, err error) {
+	for n < chunks && (n == 0 || e.read+chunkSize <= e.limits.Bytes) {
+		if n == len(e.slots) {
+			e.slots = append(e.slots, slot{buf: make([]byte, chunkSize)})
+		}
+		s := &e.slots[n]
+		have, err := io.ReadFull(e.r, s.buf)
+		e.read += int64(have)
+		s.have, s.damage = have, nil
+		switch {
+		case err == nil:
+			n++
+		case errors.Is(err, io.EOF):
+			return n, io.EOF
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			if allZero(s.buf[:have]) {
+				return n, io.EOF
+			}
 			// The records that are there can still be sound, but the checksum covers
 			// what is missing; a file cut short is not one that was altered.
-			clear(e.buf[n:])
-			b := e.parse(n)
-			last, err := e.stop("")
-			b.Processes = append(b.Processes, last.Processes...)
-			return b, err
+			s.damaged("the file ends after %d of its %d bytes", have, chunkSize)
+			clear(s.buf[have:])
+			return n + 1, io.EOF
+		default:
+			return n, fmt.Errorf("read chunk %d: %w", e.chunk+n, err)
 		}
-		return e.stop("")
-	case err != nil:
-		last, _ := e.stop("")
-		return last, fmt.Errorf("read chunk %d: %w", e.chunk, err)
 	}
-	b := e.parse(chunkSize)
-	e.chunk++
-	return b, nil
+	return n, nil
 }
 
-func (e *Reader) stop(why string) (Batch, error) {
-	if why != "" {
+// take books a parsed chunk and reads its events.
+func (e *Reader) take(b *Batch, s *slot) {
+	for _, d := range s.damage {
 		e.lost++
-		e.note(why)
+		e.note(fmt.Sprintf("chunk %d: %s", e.chunk, d))
 	}
-	e.done = true
-	return Batch{Processes: e.scripts.flush()}, io.EOF
+	e.chunk++
+	e.records += int64(len(s.records))
+	b.Read += int64(len(s.records))
+	for _, r := range s.records {
+		if event, ok := r.Event.(*ordereddict.Dict); ok {
+			e.event(b, event, r.Header.FileTime)
+		}
+	}
+	s.records = nil
 }
 
-// parse reads the chunk in e.buf, of which have bytes are there.
-func (e *Reader) parse(have int) (b Batch) {
-	if string(e.buf[:8]) != chunkMagic {
-		if !allZero(e.buf) {
-			e.damaged("wrong signature")
+// finish ends the reading with what waits for more.
+func (e *Reader) finish(b *Batch) {
+	e.done = true
+	e.slots = nil
+	b.Processes = append(b.Processes, e.scripts.flush()...)
+	b.Logons = append(b.Logons, e.rights.flush()...)
+}
+
+func (s *slot) damaged(format string, args ...any) {
+	s.damage = append(s.damage, fmt.Sprintf(format, args...))
+}
+
+// parse parses the chunk, of a log that was in use when dirty.
+func (s *slot) parse(dirty bool) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.damaged("the parser failed: %v", r)
+			s.records = nil
 		}
-		return Batch{}
+	}()
+	if string(s.buf[:8]) != chunkMagic {
+		if !allZero(s.buf) {
+			s.damaged("wrong signature")
+		}
+		return
 	}
-	header, data := checkChunk(e.buf)
+	header, data := checkChunk(s.buf)
 	if header != nil {
-		e.damaged("%v", header)
-		return Batch{}
+		s.damaged("%v", header)
+		return
 	}
-	partial := have < chunkSize
+	partial := s.have < chunkSize
 	if data != nil && !partial {
-		if !e.dirty {
-			e.damaged("%v", data)
-			return Batch{}
+		if !dirty {
+			s.damaged("%v", data)
+			return
 		}
 		// A log that was copied while Windows wrote to it: the checksum of the chunk
 		// in use is behind its records.
-		e.damaged("%v; read as far as it holds together, since the log was in use", data)
+		s.damaged("%v; read as far as it holds together, since the log was in use", data)
 	}
-	n, refused, err := checkRecords(e.buf[:have])
+	n, refused, err := checkRecords(s.buf[:s.have])
 	if err != nil && !partial {
-		e.damaged("%v; read the %d before it", err, n)
+		s.damaged("%v; read the %d before it", err, n)
 	}
 	if refused > 0 {
-		e.damaged("%d of its records were passed by: reading them would cost too much", refused)
+		s.damaged("%d of its records were passed by: reading them would cost too much", refused)
 	}
 	if n == 0 {
-		return Batch{}
+		return
 	}
-	defer func() {
-		if r := recover(); r != nil {
-			e.damaged("the parser failed: %v", r)
-			b = Batch{}
-		}
-	}()
-	c := &velocidex.Chunk{Fd: bytes.NewReader(e.buf), Header: velocidex.ChunkHeader{FirstEventRecNumber: 1, LastEventRecNumber: uint64(n)}}
-	records, err := c.Parse(0)
-	if err != nil {
-		e.damaged("%v", err)
-		return Batch{}
+	c := &velocidex.Chunk{Fd: bytes.NewReader(s.buf), Header: velocidex.ChunkHeader{FirstEventRecNumber: 1, LastEventRecNumber: uint64(n)}}
+	if s.records, err = c.Parse(0); err != nil {
+		s.damaged("%v", err)
 	}
-	b.Records = int64(len(records))
-	e.records += b.Records
-	for _, r := range records {
-		if event, ok := r.Event.(*ordereddict.Dict); ok {
-			e.event(&b, event, r.Header.FileTime)
-		}
-	}
-	return b
 }

@@ -35,10 +35,13 @@ func readAll(t testing.TB, file []byte) (Batch, *Reader) {
 	}
 	var all Batch
 	for {
-		b, err := r.Next(context.Background())
+		b, err := r.Next(context.Background(), 1)
 		all.Processes = append(all.Processes, b.Processes...)
 		all.Installs = append(all.Installs, b.Installs...)
-		all.Records += b.Records
+		all.Logons = append(all.Logons, b.Logons...)
+		all.Connections = append(all.Connections, b.Connections...)
+		all.Changes = append(all.Changes, b.Changes...)
+		all.Read += b.Read
 		all.Bare += b.Bare
 		if errors.Is(err, io.EOF) {
 			return all, r
@@ -118,8 +121,8 @@ func TestEvents(t *testing.T) {
 			m := newMaker()
 			m.add(tt.event)
 			got, r := readAll(t, m.file())
-			if got.Records != 1 || len(r.Notes()) > 0 {
-				t.Errorf("%d records, notes %q", got.Records, r.Notes())
+			if got.Read != 1 || len(r.Notes()) > 0 {
+				t.Errorf("%d records, notes %q", got.Read, r.Notes())
 			}
 			if d := cmp.Diff(tt.process, got.Processes); d != "" {
 				t.Errorf("processes (-want +got):\n%s", d)
@@ -142,6 +145,10 @@ func TestFixture(t *testing.T) {
 	}
 	m.add(eventOf{provider: "Service Control Manager", channel: "System", computer: "ws1.corp.example", id: 7045, time: filetime(at+60, 0), data: []fieldOf{
 		{"ServiceName", str("Upd")}, {"ImagePath", str(`C:\Temp\u.exe`)}, {"ServiceType", str("user mode service")}, {"StartType", str("auto start")}, {"AccountName", str("LocalSystem")}}})
+	m.add(security(4624, 0, logonData(3, "bob", "CORP", sidv(21, 9), "10.0.0.5", "-")...))
+	m.add(security(5156, 0, fieldOf{"ProcessID", u64v(700)}, fieldOf{"Application", str("System")}, fieldOf{"Direction", str("%%14593")}, fieldOf{"SourceAddress", str("10.0.0.9")}, fieldOf{"SourcePort", str("50001")},
+		fieldOf{"DestAddress", str("203.0.113.7")}, fieldOf{"DestPort", str("443")}, fieldOf{"Protocol", u32v(6)}))
+	m.add(eventOf{provider: "Microsoft-Windows-Eventlog", channel: "Security", computer: "ws1.corp.example", id: 1102, time: filetime(at, 0), own: "LogFileCleared", data: subject()})
 	want := m.file()
 	path := filepath.Join("..", "files", "testdata", "events.evtx.gz")
 	if *update {
@@ -408,7 +415,7 @@ func TestLimits(t *testing.T) {
 		var n int
 		for err == nil {
 			var b Batch
-			b, err = r.Next(context.Background())
+			b, err = r.Next(context.Background(), 1)
 			n += len(b.Processes)
 		}
 		if n == 0 || n >= 300 || len(r.Notes()) != 1 || !strings.Contains(r.Notes()[0], "reading stopped") {
@@ -421,7 +428,7 @@ func TestLimits(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := r.Next(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := r.Next(ctx, 1); !errors.Is(err, context.Canceled) {
 		t.Errorf("after the context ended: %v", err)
 	}
 }
@@ -447,7 +454,7 @@ func FuzzReader(f *testing.F) {
 		}
 		start := time.Now()
 		for err == nil {
-			_, err = r.Next(context.Background())
+			_, err = r.Next(context.Background(), 1)
 		}
 		if !errors.Is(err, io.EOF) {
 			t.Fatal(err)

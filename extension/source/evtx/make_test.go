@@ -3,6 +3,7 @@ package evtx
 import (
 	"encoding/binary"
 	"hash/crc32"
+	"strings"
 	"unicode/utf16"
 )
 
@@ -93,6 +94,15 @@ func u64v(n uint64) value   { return value{0x0A, le64(n)} }
 func hex64(n uint64) value  { return value{0x15, le64(n)} }
 func timev(ft uint64) value { return value{0x11, le64(ft)} }
 func nothing() value        { return value{0, nil} }
+func boolv(yes bool) value {
+	if yes {
+		return value{0x0d, le32(1)}
+	}
+	return value{0x0d, le32(0)}
+}
+
+// list is the values of an event whose data has no names.
+func list(s ...string) value { return value{0x81, utf16le(strings.Join(s, "\x00"))} }
 func sidv(sub ...uint32) value {
 	b := []byte{1, byte(len(sub)), 0, 0, 0, 0, 0, 5}
 	for _, s := range sub {
@@ -114,7 +124,8 @@ type eventOf struct {
 	user                        value
 	pid                         uint32
 	data                        []fieldOf
-	literal                     bool // no template: text tokens alone
+	literal                     bool   // no template: text tokens alone
+	own                         string // the data is in an element of this name
 }
 
 // body writes the event's XML; each value goes through sub.
@@ -157,11 +168,26 @@ func (x *xmlMaker) body(e eventOf, record uint64, sub func(v value, asText strin
 		x.put([]byte{0x03})
 	}
 	x.close()
-	x.open("EventData")
-	for _, f := range e.data {
-		x.open("Data", "Name", f.name)
-		sub(f.v, decode16(f.v.data))
+	if e.own != "" {
+		x.open("UserData")
+		x.open(e.own, "xmlns", "http://example.com/own")
+		for _, f := range e.data {
+			x.open(f.name)
+			sub(f.v, decode16(f.v.data))
+			x.close()
+		}
 		x.close()
+	} else {
+		x.open("EventData")
+		for _, f := range e.data {
+			if f.name == "" {
+				x.open("Data")
+			} else {
+				x.open("Data", "Name", f.name)
+			}
+			sub(f.v, decode16(f.v.data))
+			x.close()
+		}
 	}
 	x.close()
 	x.close()

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	velocidex "www.velocidex.com/golang/evtx"
+
+	"github.com/osquery-rollcall/rollcall/extension/evidence"
 )
 
 // samples returns the event logs of the folder that EVTX_SAMPLES names.
@@ -79,9 +81,9 @@ func TestSamples(t *testing.T) {
 		var got int64
 		for err == nil {
 			var batch Batch
-			batch, err = r.Next(t.Context())
-			got += batch.Records
-			total.Records += batch.Records
+			batch, err = r.Next(t.Context(), 1)
+			got += batch.Read
+			total.Read += batch.Read
 			total.Bare += batch.Bare
 			for _, p := range batch.Processes {
 				counts[p.Source]++
@@ -90,9 +92,27 @@ func TestSamples(t *testing.T) {
 				}
 			}
 			for _, i := range batch.Installs {
-				counts[i.Source+" (installs)"]++
-				if i.Time == 0 || i.Host == "" || i.Name == "" || i.ImagePath == "" {
+				counts[i.Source+" installs "+i.Action]++
+				if i.Time == 0 || i.Host == "" || i.Name == "" || i.Action == evidence.Created && i.ImagePath == "" {
 					t.Errorf("%s: a fact is missing: %+v", path, i)
+				}
+			}
+			for _, l := range batch.Logons {
+				counts[l.Source+" logons "+l.Type]++
+				if l.Time == 0 || l.Host == "" || l.EID == "" || l.Username == "" && !l.Failed {
+					t.Errorf("%s: a fact is missing: %+v", path, l)
+				}
+			}
+			for _, c := range batch.Connections {
+				counts[c.Source+" connections"]++
+				if c.Time == 0 || c.Host == "" || c.EID == "" || c.Path == "" || c.RemoteAddr == "" || c.LocalAddr == "" {
+					t.Errorf("%s: a fact is missing: %+v", path, c)
+				}
+			}
+			for _, c := range batch.Changes {
+				counts[c.Source+" changes "+c.Kind]++
+				if c.Time == 0 || c.Host == "" || c.EID == "" || c.Subject == "" || c.Detail == "" {
+					t.Errorf("%s: a fact is missing: %+v", path, c)
 				}
 			}
 		}
@@ -109,7 +129,7 @@ func TestSamples(t *testing.T) {
 		}
 	}
 	t.Logf("%d files, %d MB, %d records (parser alone %d), %d files damaged; %v against %v of the parser alone: %.2f; %v, %d without a command line",
-		len(files), size>>20, total.Records, want, damaged, ours, parsers, float64(ours)/float64(parsers), counts, total.Bare)
+		len(files), size>>20, total.Read, want, damaged, ours, parsers, float64(ours)/float64(parsers), counts, total.Bare)
 	if os.Getenv("EVTX_RATIO") != "" && float64(ours) > 1.5*float64(parsers) {
 		t.Errorf("%v is more than 1.5 times the %v of the parser alone", ours, parsers)
 	}
@@ -142,7 +162,7 @@ func TestCorruptedSamples(t *testing.T) {
 		done := time.AfterFunc(30*time.Second, func() { panic("the reader hangs") })
 		r, err := NewReader(bytes.NewReader(b), Limits{})
 		for err == nil {
-			_, err = r.Next(t.Context())
+			_, err = r.Next(t.Context(), 1)
 		}
 		done.Stop()
 		if r != nil && len(r.Notes()) > 0 || !errors.Is(err, io.EOF) {

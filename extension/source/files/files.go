@@ -1,7 +1,8 @@
 // Package files reads evidence from files, for a responder who has logs and no
-// osquery: event logs of Windows, the Linux audit log, syslog and the journal,
-// osquery's results logs, and the JSON that Elastic, Defender, CrowdStrike and
-// others export. What a file is shows its content, whatever its name.
+// osquery: event logs of Windows, the Linux audit log, syslog and the journal, logs
+// of package managers, Zeek's conn.log and the log of Windows' firewall, osquery's
+// results logs, and the JSON that Elastic, Defender, CrowdStrike and others export.
+// What a file is shows its content, whatever its name.
 //
 // Files are hostile input: regular files alone are read, no link is followed in
 // a folder, everything is bounded, and what can't be read of a file is named in
@@ -9,15 +10,18 @@
 package files
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
@@ -25,8 +29,12 @@ import (
 )
 
 const (
-	// maxBatch is the most processes one Read returns.
+	// maxBatch is the most of each kind of evidence that one Read returns.
 	maxBatch = 10_000
+	// piecesAhead is how many pieces of a file are read at once.
+	piecesAhead = 4
+	// maxWorkers bounds the files that are read at once, and what they hold.
+	maxWorkers = 8
 	// readBudget is how long one Read goes on: its caller waits no more than 20 s.
 	readBudget = 5 * time.Second
 	// progressEvery is how often progress is told.
@@ -54,7 +62,7 @@ type Progress struct {
 	Path              string // the file being read
 	Files, TotalFiles int
 	Bytes, TotalBytes int64 // of the files as they are on disk
-	Read, Matched     int64 // records, and processes among them
+	Read, Matched     int64 // records, and evidence of any kind in them
 }
 
 // Account is what became of one file.
@@ -63,10 +71,10 @@ type Account struct {
 	Kind    string // "" when the file was not recognised or not opened
 	Bytes   int64  // its size; what was read of standard input
 	Read    int64  // records
-	Matched int64  // processes and installs among them
+	Matched int64  // evidence of any kind in them
 	Bare    int64  // processes whose command line the evidence doesn't have
 	Lost    int64  // records, lines or chunks that could not be read
-	Oldest  int64  // of its processes, seconds since 1970 UTC
+	Oldest  int64  // of its evidence, seconds since 1970 UTC
 	Newest  int64
 	Done    bool
 	Notes   []string // what was not read, and why
@@ -121,7 +129,7 @@ func Open(paths []string, opts Options) (*Reader, error) {
 	byKind := map[string]*Source{}
 	for _, in := range found {
 		r.accounts = append(r.accounts, in.account)
-		if in.form == "" {
+		if in.form.kind == "" {
 			in.account.Done = true
 			continue
 		}
@@ -139,10 +147,7 @@ func Open(paths []string, opts Options) (*Reader, error) {
 	for _, s := range r.sources {
 		// By time, so that what happened first is known when the next is judged.
 		slices.SortStableFunc(s.inputs, func(a, b *input) int {
-			if a.first != b.first {
-				return int(min(max(a.first-b.first, -1), 1))
-			}
-			return strings.Compare(a.account.Path, b.account.Path)
+			return cmp.Or(cmp.Compare(a.form.first, b.form.first), strings.Compare(a.account.Path, b.account.Path))
 		})
 	}
 	return r, nil
@@ -164,7 +169,7 @@ func (r *Reader) Accounts() []Account {
 	return out
 }
 
-// Newest returns the time of the newest process or install read so far, in
+// Newest returns the time of the newest evidence of any kind read so far, in
 // seconds since 1970 UTC: what "now" is to the evidence. 0 is none.
 func (r *Reader) Newest() int64 {
 	r.mu.Lock()
@@ -206,19 +211,19 @@ func (r *Reader) closeInputs(list []*input) error {
 	return errors.Join(errs...)
 }
 
-// Source reads the files of one kind, one after another.
+// Source reads the files of one kind, one after another as far as its caller can
+// tell: those that come next are parsed ahead, by goroutines that end with the call
+// that started them.
 type Source struct {
 	reader *Reader
 	name   string
 
-	mu       sync.Mutex
-	inputs   []*input
-	at       int // the input being read
-	queue    []evidence.Process
-	installs []evidence.Install
-	gaps     []evidence.Gap
-	read     int64
-	lost     int64
+	mu     sync.Mutex
+	inputs []*input
+	at     int // the input being read
+	queue  evidence.Batch
+	gaps   []evidence.Gap
+	lost   int64
 
 	// The last batch is kept until the next is asked for: who could not store it
 	// asks again with the same cursor.
@@ -228,13 +233,13 @@ type Source struct {
 }
 
 // Name is the kind of the files: "evtx", "auditlog", "syslog", "journal",
-// "osquery_log", or the name of a field map.
+// "package_log", "osquery_log", or the name of a field map.
 func (s *Source) Name() string { return s.name }
 
-// Read returns what follows, at most limit processes and at most 10,000, in the
-// order of their times within each. Asked again with the cursor that it was asked
-// with last, it returns the same again. A cursor that it did not return means the
-// beginning to a Source that has not been read, and an error later.
+// Read returns what follows, of each kind of evidence at most limit and at most
+// 10,000, in the order of their times within each. Asked again with the cursor that
+// it was asked with last, it returns the same again. A cursor that it did not return
+// means the beginning to a Source that has not been read, and an error later.
 func (s *Source) Read(ctx context.Context, cursor string, limit int) (evidence.Batch, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -250,53 +255,72 @@ func (s *Source) Read(ctx context.Context, cursor string, limit int) (evidence.B
 		return evidence.Batch{}, fmt.Errorf("read files: cursor %q is not the last one", cursor)
 	}
 	deadline := time.Now().Add(readBudget)
-	for s.at < len(s.inputs) && len(s.queue) < limit && time.Now().Before(deadline) {
+	for s.at < len(s.inputs) && !full(&s.queue, limit) && time.Now().Before(deadline) {
 		if err := s.advance(ctx); err != nil {
 			// What was read stays in the queue for the next call.
 			return evidence.Batch{}, err
 		}
 	}
-	n := min(limit, len(s.queue))
-	b := evidence.Batch{Processes: slices.Clone(s.queue[:n]), Installs: s.installs, Read: s.read, Dropped: s.lost, Gaps: s.gaps}
-	s.queue = append(s.queue[:0], s.queue[n:]...)
-	s.installs, s.read, s.lost, s.gaps = nil, 0, 0, nil
-	b.More = len(s.queue) > 0 || s.at < len(s.inputs)
-	slices.SortStableFunc(b.Processes, func(a, c evidence.Process) int { return int(min(max(a.Time-c.Time, -1), 1)) })
+	b := take(&s.queue, limit)
+	b.Read, b.Dropped, b.Gaps = s.queue.Read, s.lost, s.gaps
+	s.queue.Read, s.lost, s.gaps = 0, 0, nil
+	b.More = size(&s.queue) > 0 || s.at < len(s.inputs)
 	s.step++
 	b.Cursor = "files:" + strconv.FormatInt(s.step, 10)
 	s.asked, s.last = cursor, &b
 	return b, nil
 }
 
-// advance reads one piece of the current file. The error is the context's.
+// advance parses some pieces of the current file and of those that come next, in
+// parallel, and books those that are the next ones in order. The error is the
+// context's.
 func (s *Source) advance(ctx context.Context) error {
-	in := s.inputs[s.at]
-	u, err := in.next(ctx)
-	if ctx.Err() != nil && !errors.Is(err, io.EOF) {
-		s.take(in, u)
-		return ctx.Err()
+	workers := min(runtime.GOMAXPROCS(0), maxWorkers)
+	var todo []*input
+	for _, in := range s.inputs[s.at:min(s.at+2*workers, len(s.inputs))] {
+		if len(in.ready) == 0 && in.ended == nil {
+			todo = append(todo, in)
+		}
 	}
-	s.take(in, u)
-	if err == nil {
-		return nil
+	if n := min(workers, len(todo)); n == 1 {
+		todo[0].ahead(ctx, workers)
+	} else {
+		var next atomic.Int64
+		var wg sync.WaitGroup
+		for range n {
+			wg.Go(func() {
+				for i := next.Add(1) - 1; i < int64(len(todo)); i = next.Add(1) - 1 {
+					todo[i].ahead(ctx, max(workers/len(todo), 1))
+				}
+			})
+		}
+		wg.Wait()
 	}
-	s.finish(in, err)
-	s.at++
-	return nil
+	for s.at < len(s.inputs) {
+		in := s.inputs[s.at]
+		for _, u := range in.ready {
+			s.take(in, u)
+		}
+		in.ready = nil
+		if in.ended == nil {
+			break
+		}
+		s.finish(in, in.ended)
+		s.at++
+	}
+	return ctx.Err()
 }
 
 // take books what a piece brought.
 func (s *Source) take(in *input, u unit) {
-	s.queue = append(s.queue, u.processes...)
-	s.installs = append(s.installs, u.installs...)
-	s.read += u.read
+	add(&s.queue, &u.Batch)
 	r := s.reader
 	r.mu.Lock()
 	a := in.account
-	a.Read += u.read
-	a.Matched += int64(len(u.processes) + len(u.installs))
+	a.Read += u.Read
+	a.Matched += size(&u.Batch)
 	a.Bare += u.bare
-	see := func(t int64) {
+	times(&u.Batch, func(t int64) {
 		if t <= 0 {
 			return
 		}
@@ -305,17 +329,11 @@ func (s *Source) take(in *input, u unit) {
 		}
 		a.Newest = max(a.Newest, t)
 		r.newest = max(r.newest, t)
-	}
-	for i := range u.processes {
-		see(u.processes[i].Time)
-	}
-	for i := range u.installs {
-		see(u.installs[i].Time)
-	}
+	})
 	moved := in.moved()
 	r.total.Bytes += moved
-	r.total.Read += u.read
-	r.total.Matched += int64(len(u.processes) + len(u.installs))
+	r.total.Read += u.Read
+	r.total.Matched += size(&u.Batch)
 	r.total.Path = a.Path
 	tell := r.opts.Progress != nil && time.Since(r.told) >= progressEvery
 	if tell {

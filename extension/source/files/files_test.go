@@ -222,8 +222,8 @@ func TestEventLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Name() != "evtx" || len(b.Processes) != 6 || b.Read != 8 || len(b.Installs) != 2 || r.Newest() != at+60 || !r.Drained() {
-		t.Errorf("%s: %d processes of %d records, installs %+v, newest %d", s.Name(), len(b.Processes), b.Read, b.Installs, r.Newest())
+	if s.Name() != "evtx" || len(b.Processes) != 6 || b.Read != 14 || len(b.Installs) != 2 || len(b.Logons) != 2 || len(b.Connections) != 2 || len(b.Changes) != 2 || r.Newest() != at+60 || !r.Drained() {
+		t.Errorf("%s: %d records, %d processes, installs %+v, logons %+v, connections %+v, changes %+v, newest %d", s.Name(), b.Read, len(b.Processes), b.Installs, b.Logons, b.Connections, b.Changes, r.Newest())
 	}
 	if p := b.Processes[0]; p.Source != evtx.SourceSecurity || p.CmdLine != "sc  query" || p.Time != at {
 		t.Errorf("%+v", p)
@@ -473,16 +473,35 @@ func FuzzFile(f *testing.F) {
 	f.Add([]byte(`{"__REALTIME_TIMESTAMP":"1","_TRANSPORT":"audit","MESSAGE":[1,2]}`))
 	f.Add([]byte(`{"data":[{"name":"p","columns":{"cmdline":"a b","auid":"1","path":"/a"},"action":"added"}]}`))
 	f.Add([]byte(`[{"process":{"args":["a",1],"pid":1},"@timestamp":"2023-11-14T22:13:20Z"},{"_source":{"cmdline":"a"}}]`))
+	f.Add([]byte("#separator \\x09\n#fields\tts\tuid\tid.orig_h\tid.resp_h\tid.resp_p\tproto\tconn_state\n1700000000\tC\t10.0.0.9\t203.0.113.7\t443\ttcp\tSF\n"))
+	f.Add([]byte("#Fields: date time action protocol src-ip dst-ip src-port dst-port path\n2023-11-14 22:13:20 ALLOW TCP 10.0.0.9 203.0.113.7 1 2 SEND\n"))
+	f.Add([]byte("Start-Date: 2023-11-14  22:13:20\nInstall: nginx:amd64 (1.24-1)\n2023-11-14 22:13:20 install nginx:amd64 <none> 1.24-1\n"))
+	f.Add([]byte(`{"name":"q","counter":2,"columns":{"name":"a","service_type":"b","start_type":"c","path":"d"},"action":"added"}`))
+	f.Add([]byte(`{"name":"q","columns":{"message":"op=PAM:session_open acct=a","auid":"1","pid":"2","terminal":"x","type":"1105"},"action":"added"}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := Open([]string{"-"}, Options{Stdin: bytes.NewReader(b)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for name, ps := range readAll(t, r, 0) {
-			for _, p := range ps {
-				if p.Source == "" || p.Time < 0 || p.CmdLine == "" && p.Path == "" {
-					t.Errorf("%s: %+v", name, p)
-				}
+		all := readEvidence(t, r, 0)
+		times(&all, func(at int64) {
+			if at < 0 {
+				t.Errorf("a time of %d", at)
+			}
+		})
+		for _, p := range all.Processes {
+			if p.Source == "" || p.CmdLine == "" && p.Path == "" {
+				t.Errorf("%+v", p)
+			}
+		}
+		for _, i := range all.Installs {
+			if i.Source == "" || i.Action == "" || i.Name == "" && i.ImagePath == "" && i.UnitPath == "" {
+				t.Errorf("%+v", i)
+			}
+		}
+		for _, c := range all.Connections {
+			if c.Source == "" || c.RemoteAddr == "" {
+				t.Errorf("%+v", c)
 			}
 		}
 	})

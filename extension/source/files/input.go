@@ -17,6 +17,9 @@ import (
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 	"github.com/osquery-rollcall/rollcall/extension/source/auditlog"
 	"github.com/osquery-rollcall/rollcall/extension/source/evtx"
+	"github.com/osquery-rollcall/rollcall/extension/source/files/columns"
+	"github.com/osquery-rollcall/rollcall/extension/source/files/fieldmap"
+	"github.com/osquery-rollcall/rollcall/extension/source/files/packages"
 	"github.com/osquery-rollcall/rollcall/extension/source/files/syslog"
 )
 
@@ -32,14 +35,17 @@ type input struct {
 	account  *Account
 	opts     *Options
 	open     func() (io.ReadCloser, error)
-	form     string // how to read it; "" not at all
-	first    int64  // time of its first record, 0 unknown
+	form     form
 	modified time.Time
 	byLine   bool // JSON, an object a line
 
 	decoder decoder
 	count   *counter
 	closers []io.Closer
+
+	// What was read ahead, and what ended the reading, nil when nothing did.
+	ready []unit
+	ended error
 }
 
 // counter counts the bytes taken from a file.
@@ -130,8 +136,8 @@ func (in *input) look() error {
 		return errors.Join(err, in.close())
 	}
 	maps := in.jsonDecoder()
-	in.form, in.first = recognise(head, maps, in.modified)
-	if in.form == "" && len(head) == headSize {
+	in.form = recognise(head, maps, in.modified)
+	if in.form.kind == "" && len(head) == headSize {
 		if t := trimText(head); len(t) > 0 && (t[0] == '{' || t[0] == '[') && looksCut(t) {
 			// One large object, such as the body of a request.
 			more, err := readHead(r, maxLine-headSize)
@@ -139,14 +145,11 @@ func (in *input) look() error {
 				return errors.Join(err, in.close())
 			}
 			head = append(head, more...)
-			in.form, in.first = recognise(head, maps, in.modified)
+			in.form = recognise(head, maps, in.modified)
 		}
 	}
-	in.account.Kind = in.form
-	if in.form == kindExport {
-		in.account.Kind = KindJournal
-	}
-	if in.form == "" {
+	in.account.Kind = in.form.kind
+	if in.form.kind == "" {
 		in.account.Notes = append(in.account.Notes, "not a form of evidence that is known")
 		return in.close()
 	}
@@ -181,12 +184,12 @@ func readHead(r io.Reader, n int) ([]byte, error) {
 }
 
 func (in *input) jsonDecoder() *jsonDecoder {
-	return &jsonDecoder{maps: in.opts.Maps, journal: syslog.NewDecoder(in.modified, in.opts.Location)}
+	return &jsonDecoder{maps: in.opts.Maps, journal: syslog.NewDecoder(in.modified, in.opts.Location), audit: auditlog.NewDecoder()}
 }
 
 // decode makes the decoder of the file's form.
 func (in *input) decode(r io.Reader) error {
-	switch in.form {
+	switch in.form.how {
 	case KindEVTX:
 		e, err := evtx.NewReader(r, evtx.Limits{})
 		if err != nil {
@@ -199,7 +202,19 @@ func (in *input) decode(r io.Reader) error {
 	case KindSyslog:
 		d := syslog.NewDecoder(in.modified, in.opts.Location)
 		in.decoder = &lineDecoder{lines: newLines(r), line: d.Line, flush: d.Flush}
-	case kindExport:
+	case KindPackages:
+		d := packages.NewDecoder(in.modified, in.opts.Location)
+		in.decoder = &lineDecoder{lines: newLines(r), line: d.Line, flush: func(*evidence.Batch) {}}
+	case formTable:
+		table := columns.New(in.opts.Location)
+		in.decoder = &lineDecoder{lines: newLines(r), flush: func(*evidence.Batch) {}, line: func(line []byte, to *evidence.Batch) bool {
+			row, ok := table.Line(line)
+			if row != nil {
+				in.opts.Maps.Read(row, fieldmap.File, fieldmap.About{}, to)
+			}
+			return ok
+		}}
+	case formExport:
 		in.decoder = &exportDecoder{lines: newLines(r), sys: syslog.NewDecoder(in.modified, in.opts.Location)}
 	default:
 		d := &objectDecoder{byLine: in.byLine, json: in.jsonDecoder()}
@@ -213,8 +228,22 @@ func (in *input) decode(r io.Reader) error {
 	return nil
 }
 
+// ahead reads a few pieces of the file and keeps them ready.
+func (in *input) ahead(ctx context.Context, workers int) {
+	for range piecesAhead {
+		u, err := in.next(ctx, workers)
+		in.ready = append(in.ready, u)
+		if err != nil && (ctx.Err() == nil || errors.Is(err, io.EOF)) {
+			in.ended = err
+		}
+		if err != nil || full(&u.Batch, maxBatch/piecesAhead) {
+			return
+		}
+	}
+}
+
 // next reads a piece of the file.
-func (in *input) next(ctx context.Context) (u unit, err error) {
+func (in *input) next(ctx context.Context, workers int) (u unit, err error) {
 	if in.decoder == nil {
 		r, err := in.content()
 		if err != nil {
@@ -230,7 +259,7 @@ func (in *input) next(ctx context.Context) (u unit, err error) {
 			u, err = unit{}, fmt.Errorf("reading stopped on an internal error: %v", v)
 		}
 	}()
-	return in.decoder.next(ctx)
+	return in.decoder.next(ctx, workers)
 }
 
 func (in *input) notes() ([]string, int64) {
@@ -262,7 +291,7 @@ func (r *Reader) find(paths []string) (found []*input, err error) {
 			in.open = func() (io.ReadCloser, error) { return io.NopCloser(r.opts.Stdin), nil }
 			if err := in.look(); err != nil {
 				in.account.Notes = append(in.account.Notes, err.Error())
-				in.form = ""
+				in.form = form{}
 			}
 			found = append(found, in)
 			continue
@@ -297,7 +326,7 @@ func (r *Reader) regular(path string, info fs.FileInfo, open func() (io.ReadClos
 	in.open = open
 	if err := in.look(); err != nil {
 		in.account.Notes = append(in.account.Notes, err.Error())
-		in.form, in.account.Kind = "", ""
+		in.form, in.account.Kind = form{}, ""
 		in.account.Lost++
 	}
 	return in

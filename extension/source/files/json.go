@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
+	"github.com/osquery-rollcall/rollcall/extension/source/auditlog"
 	"github.com/osquery-rollcall/rollcall/extension/source/core"
 	"github.com/osquery-rollcall/rollcall/extension/source/files/fieldmap"
 	"github.com/osquery-rollcall/rollcall/extension/source/files/syslog"
@@ -28,9 +30,17 @@ var lists = []string{"data", "records", "results", "Results", "value"}
 
 // jsonDecoder reads the objects of any of the forms in JSON.
 type jsonDecoder struct {
-	maps    *fieldmap.Set
-	journal *syslog.Decoder
-	rows    int
+	maps      *fieldmap.Set
+	journal   *syslog.Decoder
+	audit     *auditlog.Decoder
+	inventory inventory
+	rows      int
+}
+
+// flush adds what waits for more.
+func (d *jsonDecoder) flush(to *evidence.Batch) {
+	d.journal.Flush(to)
+	d.inventory.flush(to)
 }
 
 // decodeObject reads one JSON object.
@@ -50,36 +60,35 @@ func decodeObject(b []byte) (fieldmap.Object, error) {
 	return o, nil
 }
 
-// object reads one object and what is in it. The kind is that of the form it has,
-// "" when it has none.
-func (d *jsonDecoder) object(o fieldmap.Object) (out []evidence.Process, kind string) {
+// object reads one object and what is in it, and adds what it tells to the batch.
+// The kind is that of the form it has, "" when it has none.
+func (d *jsonDecoder) object(o fieldmap.Object, to *evidence.Batch) (kind string) {
 	d.rows = 0
-	return d.read(o, 0)
+	return d.read(o, 0, to)
 }
 
-func (d *jsonDecoder) read(o fieldmap.Object, depth int) (out []evidence.Process, kind string) {
+func (d *jsonDecoder) read(o fieldmap.Object, depth int, to *evidence.Batch) (kind string) {
 	if d.rows++; d.rows > maxRows {
-		return nil, ""
+		return ""
 	}
 	if syslog.IsEntry(o) {
-		return d.journal.Entry(syslog.EntryOf(o)), KindJournal
+		d.journal.Entry(syslog.EntryOf(o), to)
+		return KindJournal
 	}
 	if isResult(o) {
-		return d.result(o), KindOsquery
+		d.result(o, to)
+		return KindOsquery
 	}
-	if p, known, ok := d.maps.Process(o, fieldmap.File); known {
-		if !ok {
-			return nil, p.Source
-		}
-		return []evidence.Process{p}, p.Source
+	if source, _ := d.maps.Read(o, fieldmap.File, fieldmap.About{}, to); source != "" {
+		return source
 	}
 	if depth == maxUnwrap {
-		return nil, ""
+		return ""
 	}
 	for _, k := range wrappers {
 		if inner, ok := o[k].(fieldmap.Object); ok {
-			if out, kind := d.read(inner, depth+1); kind != "" {
-				return out, kind
+			if kind := d.read(inner, depth+1, to); kind != "" {
+				return kind
 			}
 		}
 	}
@@ -93,17 +102,15 @@ func (d *jsonDecoder) read(o fieldmap.Object, depth int) (out []evidence.Process
 			if !ok {
 				continue
 			}
-			ps, one := d.read(inner, depth+1)
-			out = append(out, ps...)
-			if kind == "" {
+			if one := d.read(inner, depth+1, to); kind == "" {
 				kind = one
 			}
 		}
 		if kind != "" {
-			return out, kind
+			return kind
 		}
 	}
-	return out, kind
+	return kind
 }
 
 // isResult reports whether an object is a result of one of osquery's scheduled
@@ -122,68 +129,127 @@ func isResult(o fieldmap.Object) bool {
 }
 
 // result reads the rows that a query brought.
-func (d *jsonDecoder) result(o fieldmap.Object) (out []evidence.Process) {
-	var rows []any
-	switch {
-	case o["columns"] != nil:
-		if action, _ := o["action"].(string); action == "removed" {
-			return nil
-		}
-		rows = []any{o["columns"]}
-	case o["snapshot"] != nil:
-		rows, _ = o["snapshot"].([]any)
-	default:
-		diff, _ := o["diffResults"].(fieldmap.Object)
-		switch added := diff["added"].(type) {
-		case []any:
-			rows = added
-		case fieldmap.Object:
-			rows = []any{added}
-		}
-	}
-	host, _ := o["hostIdentifier"].(string)
+func (d *jsonDecoder) result(o fieldmap.Object, to *evidence.Batch) {
+	about := fieldmap.About{Time: resultTime(o)}
+	about.Host, _ = o["hostIdentifier"].(string)
 	if deco, ok := o["decorations"].(fieldmap.Object); ok {
 		for _, k := range []string{"hostname", "host", "computer_name"} {
 			if s, ok := deco[k].(string); ok && s != "" {
-				host = s
+				about.Host = s
 				break
 			}
 		}
 	}
-	when := resultTime(o)
+	switch {
+	case o["columns"] != nil:
+		action, _ := o["action"].(string)
+		d.resultRows([]any{o["columns"]}, about, runOf(o), action == "removed", to)
+	case o["snapshot"] != nil:
+		rows, _ := o["snapshot"].([]any)
+		d.resultRows(rows, about, "", false, to)
+	default:
+		diff, _ := o["diffResults"].(fieldmap.Object)
+		for _, k := range []string{"removed", "added"} {
+			rows, ok := diff[k].([]any)
+			if one, is := diff[k].(fieldmap.Object); !ok && is {
+				rows = []any{one}
+			}
+			d.resultRows(rows, about, runOf(o), k == "removed", to)
+		}
+	}
+}
+
+// resultRows reads the rows of a run. Of rows that are gone only those of services
+// tell of something that happened.
+func (d *jsonDecoder) resultRows(rows []any, about fieldmap.About, run string, removed bool, to *evidence.Batch) {
 	for _, r := range rows {
 		if d.rows++; d.rows > maxRows {
-			return out
+			return
 		}
 		row, ok := r.(fieldmap.Object)
 		if !ok {
 			continue
 		}
-		p, _, ok := d.maps.Process(row, fieldmap.Osquery)
-		if !ok {
+		var got evidence.Batch
+		if isUserEvent(row) {
+			d.userEvent(row, about, &got)
+		} else {
+			d.maps.Read(row, fieldmap.Osquery, about, &got)
+		}
+		for _, i := range got.Installs {
+			d.inventory.row(run, i, removed, to)
+		}
+		if removed {
 			continue
 		}
-		finishRow(&p, row)
-		p.Host = host
-		if p.Time == 0 {
-			p.Time = when
+		for i := range got.Processes {
+			finishRow(&got.Processes[i], row)
 		}
-		out = append(out, p)
+		got.Installs = nil
+		add(to, &got)
 	}
-	return out
+}
+
+// isUserEvent reports whether a row is of osquery's user_events, which hands on
+// what programs report through Linux' audit system as they wrote it.
+func isUserEvent(row fieldmap.Object) bool {
+	for _, k := range []string{"message", "auid", "pid", "terminal", "type"} {
+		if _, ok := row[k].(string); !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// userEvent reads a row of user_events as the audit record it was.
+func (d *jsonDecoder) userEvent(row fieldmap.Object, about fieldmap.About, to *evidence.Batch) {
+	when := about.Time
+	if t, ok := fieldmap.Time(text(row["time"])); ok && t > 0 {
+		when = t
+	}
+	id := text(row["eid"])
+	for _, k := range []string{"type", "pid", "uid", "auid"} {
+		if strings.ContainsAny(text(row[k]), " '\"=\n") {
+			return
+		}
+	}
+	line := "type=" + text(row["type"]) + " msg=audit(" + strconv.FormatInt(when, 10) + ".000:0): pid=" + text(row["pid"]) + " uid=" + text(row["uid"]) + " auid=" + text(row["auid"]) +
+		" msg='" + strings.Trim(text(row["message"]), "'") + "'"
+	d.audit.Line([]byte(line), to)
+	for i := range to.Processes {
+		to.Processes[i].Source, to.Processes[i].EID, to.Processes[i].Host = KindOsquery, id, about.Host
+	}
+	for i := range to.Logons {
+		to.Logons[i].Source, to.Logons[i].EID, to.Logons[i].Host = KindOsquery, id, about.Host
+	}
+	for i := range to.Changes {
+		to.Changes[i].Source, to.Changes[i].EID, to.Changes[i].Host = KindOsquery, id, about.Host
+	}
+}
+
+// text is a value that is text or a number.
+func text(v any) string {
+	switch v := v.(type) {
+	case json.Number:
+		return v.String()
+	case string:
+		return v
+	}
+	return ""
+}
+
+func number(v any) int64 {
+	n, err := strconv.ParseInt(text(v), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // resultTime is when a query was run.
 func resultTime(o fieldmap.Object) int64 {
-	switch v := o["unixTime"].(type) {
-	case json.Number:
-		t, _ := fieldmap.Time(v.String())
-		return t
-	case string:
-		t, _ := fieldmap.Time(v)
-		return t
-	}
-	return 0
+	t, _ := fieldmap.Time(text(o["unixTime"]))
+	return t
 }
 
 // finishRow mends what osquery's process_events on Linux spoils.

@@ -11,18 +11,21 @@ import (
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 	"github.com/osquery-rollcall/rollcall/extension/source/auditlog"
 	"github.com/osquery-rollcall/rollcall/extension/source/evtx"
+	"github.com/osquery-rollcall/rollcall/extension/source/files/columns"
+	"github.com/osquery-rollcall/rollcall/extension/source/files/fieldmap"
+	"github.com/osquery-rollcall/rollcall/extension/source/files/packages"
 	"github.com/osquery-rollcall/rollcall/extension/source/files/syslog"
 )
 
 // The kinds of files, which name the sources. JSON of a field map has the map's
 // name.
 const (
-	KindEVTX    = "evtx"
-	KindAudit   = auditlog.Source
-	KindSyslog  = syslog.Source
-	KindJournal = syslog.SourceJournal
-	KindOsquery = "osquery_log"
-	kindExport  = "journal_export"
+	KindEVTX     = "evtx"
+	KindAudit    = auditlog.Source
+	KindSyslog   = syslog.Source
+	KindJournal  = syslog.SourceJournal
+	KindOsquery  = "osquery_log"
+	KindPackages = packages.Source
 )
 
 // linesAtOnce is how many lines one step of a decoder reads.
@@ -30,47 +33,63 @@ const linesAtOnce = 512
 
 // unit is what one step of a decoder brought.
 type unit struct {
-	processes []evidence.Process
-	installs  []evidence.Install
-	read      int64 // records
-	bare      int64 // processes whose command line the evidence doesn't have
+	evidence.Batch
+	bare int64 // processes whose command line the evidence doesn't have
 }
 
 // decoder reads one file, step by step.
 type decoder interface {
-	// next reads a bounded piece. The last piece comes with io.EOF.
-	next(ctx context.Context) (unit, error)
+	// next reads a bounded piece, with as many as workers goroutines that have ended
+	// when it returns. The last piece comes with io.EOF.
+	next(ctx context.Context, workers int) (unit, error)
 	// notes says what could not be read, and lost how much that was.
 	notes() (said []string, lost int64)
 }
 
-// recognise tells the kind of a file by its beginning, and the time of its first
-// record where that can be told. "" is no kind.
-func recognise(head []byte, maps *jsonDecoder, modified time.Time) (kind string, first int64) {
+// form is what a file was recognised as.
+type form struct {
+	kind  string // names its source; "" is none
+	how   string // which decoder reads it: one of the kinds of log, or formTable or formJSON
+	first int64  // time of its first record, 0 unknown
+}
+
+const (
+	formExport = "journal_export"
+	formTable  = "table"
+	formJSON   = "json"
+)
+
+// recognise tells what a file is by its beginning.
+func recognise(head []byte, maps *jsonDecoder, modified time.Time) form {
 	if evtx.IsEVTX(head) {
-		return KindEVTX, evtx.FirstTime(head)
+		return form{KindEVTX, KindEVTX, evtx.FirstTime(head)}
 	}
 	text := bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\xef\xbb\xbf")), " \t\r\n")
 	if len(text) == 0 {
-		return "", 0
+		return form{}
 	}
 	if text[0] == '{' || text[0] == '[' {
 		return recogniseJSON(text, maps)
 	}
-	sys := syslog.NewDecoder(modified, nil)
+	whole := text
+	sys, packs := syslog.NewDecoder(modified, nil), packages.NewDecoder(modified, nil)
 	for range 64 { // a log may begin with separators, or in the middle of a line
 		line, rest, more := bytes.Cut(text, []byte("\n"))
 		line = bytes.TrimRight(line, "\r")
 		switch {
+		case columns.IsHeader(line):
+			return recogniseTable(whole, maps)
 		case auditlog.IsRecord(line) && (bytes.HasPrefix(line, []byte("type=")) || bytes.HasPrefix(line, []byte("node="))):
-			return KindAudit, auditlog.Time(line)
+			return form{KindAudit, KindAudit, auditlog.Time(line)}
 		case bytes.HasPrefix(line, []byte("__CURSOR=")), bytes.HasPrefix(line, []byte("__REALTIME_TIMESTAMP=")):
-			return kindExport, exportTime(text)
+			return form{KindJournal, formExport, exportTime(text)}
+		case packages.IsLine(line):
+			return form{KindPackages, KindPackages, packs.Time(line)}
 		case syslog.IsLine(line):
-			return KindSyslog, sys.Time(line)
+			return form{KindSyslog, KindSyslog, sys.Time(line)}
 		case len(line) > 0 && line[0] == '{':
-			if kind, first := recogniseJSON(line, maps); kind != "" {
-				return kind, first
+			if f := recogniseJSON(line, maps); f.kind != "" {
+				return f
 			}
 		}
 		if !more {
@@ -78,7 +97,32 @@ func recognise(head []byte, maps *jsonDecoder, modified time.Time) (kind string,
 		}
 		text = rest
 	}
-	return "", 0
+	return form{}
+}
+
+// recogniseTable looks at the first rows of a log that names its columns.
+func recogniseTable(text []byte, maps *jsonDecoder) form {
+	table := columns.New(nil)
+	f := form{how: formTable}
+	for range 200 {
+		line, rest, more := bytes.Cut(text, []byte("\n"))
+		if row, _ := table.Line(bytes.TrimRight(line, "\r")); row != nil {
+			var got evidence.Batch
+			source, _ := maps.maps.Read(row, fieldmap.File, fieldmap.About{}, &got)
+			if source == "" {
+				return form{}
+			}
+			f.kind = source
+			if f.first = firstTime(&got); f.first > 0 {
+				break
+			}
+		}
+		if !more {
+			break
+		}
+		text = rest
+	}
+	return f
 }
 
 func exportTime(text []byte) int64 {
@@ -91,8 +135,9 @@ func exportTime(text []byte) int64 {
 }
 
 // recogniseJSON looks at the first objects: what they are, and the first time.
-func recogniseJSON(text []byte, maps *jsonDecoder) (kind string, first int64) {
+func recogniseJSON(text []byte, maps *jsonDecoder) form {
 	objects := newObjects(bytes.NewReader(text))
+	f := form{how: formJSON}
 	for range 200 {
 		b, err := objects.next()
 		if err != nil {
@@ -102,20 +147,19 @@ func recogniseJSON(text []byte, maps *jsonDecoder) (kind string, first int64) {
 		if err != nil {
 			continue
 		}
-		ps, k := maps.object(o)
-		if k == "" {
+		var got evidence.Batch
+		kind := maps.object(o, &got)
+		if kind == "" {
 			continue
 		}
-		if kind == "" {
-			kind = k
+		if f.kind == "" {
+			f.kind = kind
 		}
-		for _, p := range ps {
-			if p.Time > 0 {
-				return kind, p.Time
-			}
+		if f.first = firstTime(&got); f.first > 0 {
+			break
 		}
 	}
-	return kind, 0
+	return f
 }
 
 // looksCut reports whether a text ends within its first JSON object.
@@ -152,9 +196,9 @@ func (d *damage) notes() ([]string, int64) {
 // evtxDecoder reads an event log.
 type evtxDecoder struct{ r *evtx.Reader }
 
-func (d *evtxDecoder) next(ctx context.Context) (unit, error) {
-	b, err := d.r.Next(ctx)
-	return unit{processes: b.Processes, installs: b.Installs, read: b.Records, bare: b.Bare}, err
+func (d *evtxDecoder) next(ctx context.Context, workers int) (unit, error) {
+	b, err := d.r.Next(ctx, workers)
+	return unit{b.Batch, b.Bare}, err
 }
 
 func (d *evtxDecoder) notes() ([]string, int64) { return d.r.Notes(), d.r.Lost() }
@@ -165,12 +209,12 @@ type lineDecoder struct {
 	lines  *lines
 	number int64
 	// line reads one; flush what waits for an end.
-	line    func(line []byte) (ps []evidence.Process, ok bool)
-	flush   func() []evidence.Process
+	line    func(line []byte, to *evidence.Batch) (ok bool)
+	flush   func(to *evidence.Batch)
 	strange int64
 }
 
-func (d *lineDecoder) next(ctx context.Context) (u unit, err error) {
+func (d *lineDecoder) next(ctx context.Context, _ int) (u unit, err error) {
 	for range linesAtOnce {
 		if err := ctx.Err(); err != nil {
 			return u, err
@@ -182,7 +226,7 @@ func (d *lineDecoder) next(ctx context.Context) (u unit, err error) {
 			d.note(1, "line %d: %v", d.number, err)
 			continue
 		case err != nil:
-			u.processes = append(u.processes, d.flush()...)
+			d.flush(&u.Batch)
 			if d.strange > 0 {
 				d.note(0, "%d lines of another form were passed by", d.strange)
 			}
@@ -190,13 +234,14 @@ func (d *lineDecoder) next(ctx context.Context) (u unit, err error) {
 		case len(bytes.TrimSpace(line)) == 0:
 			continue
 		}
-		ps, ok := d.line(line)
-		if !ok {
+		if !d.line(line, &u.Batch) {
 			d.strange++
 			continue
 		}
-		u.read++
-		u.processes = append(u.processes, ps...)
+		u.Read++
+		if full(&u.Batch, maxBatch) {
+			break
+		}
 	}
 	return u, nil
 }
@@ -218,7 +263,7 @@ func (d *objectDecoder) what() string {
 	return "object"
 }
 
-func (d *objectDecoder) next(ctx context.Context) (u unit, err error) {
+func (d *objectDecoder) next(ctx context.Context, _ int) (u unit, err error) {
 	for range linesAtOnce {
 		if err := ctx.Err(); err != nil {
 			return u, err
@@ -230,7 +275,7 @@ func (d *objectDecoder) next(ctx context.Context) (u unit, err error) {
 			d.note(1, "%s %d: %v", d.what(), d.number, err)
 			continue
 		case err != nil:
-			u.processes = append(u.processes, d.json.journal.Flush()...)
+			d.json.flush(&u.Batch)
 			if d.strange > 0 {
 				d.note(0, "%d objects of another form were passed by", d.strange)
 			}
@@ -247,14 +292,12 @@ func (d *objectDecoder) next(ctx context.Context) (u unit, err error) {
 			d.note(1, "%s %d: %v", d.what(), d.number, err)
 			continue
 		}
-		ps, kind := d.json.object(o)
-		if kind == "" {
+		if kind := d.json.object(o, &u.Batch); kind == "" {
 			d.strange++
 			continue
 		}
-		u.read++
-		u.processes = append(u.processes, ps...)
-		if len(u.processes) >= maxBatch {
+		u.Read++
+		if full(&u.Batch, maxBatch) {
 			break
 		}
 	}
@@ -273,7 +316,7 @@ type exportDecoder struct {
 // maxField bounds a binary field of the journal that is kept, in bytes.
 const maxField = 1 << 20
 
-func (d *exportDecoder) next(ctx context.Context) (u unit, err error) {
+func (d *exportDecoder) next(ctx context.Context, _ int) (u unit, err error) {
 	for range linesAtOnce {
 		if err := ctx.Err(); err != nil {
 			return u, err
@@ -285,7 +328,7 @@ func (d *exportDecoder) next(ctx context.Context) (u unit, err error) {
 		}
 		if err != nil {
 			d.entry(&u, nil)
-			u.processes = append(u.processes, d.sys.Flush()...)
+			d.sys.Flush(&u.Batch)
 			return u, err
 		}
 		name := d.entry(&u, line)
@@ -297,7 +340,7 @@ func (d *exportDecoder) next(ctx context.Context) (u unit, err error) {
 			if errors.Is(err, io.ErrUnexpectedEOF) {
 				err = io.EOF
 			}
-			u.processes = append(u.processes, d.sys.Flush()...)
+			d.sys.Flush(&u.Batch)
 			return u, err
 		}
 	}
@@ -308,8 +351,8 @@ func (d *exportDecoder) entry(u *unit, line []byte) (binaryField string) {
 	done, field := d.export.Line(line)
 	if done != nil {
 		d.number++
-		u.read++
-		u.processes = append(u.processes, d.sys.Entry(done)...)
+		u.Read++
+		d.sys.Entry(done, &u.Batch)
 	}
 	return field
 }

@@ -1,5 +1,6 @@
-// Package fieldmap reads processes from the JSON objects of other products. What
-// a product calls its fields is data (maps.yml), which a user can add to.
+// Package fieldmap reads evidence from the JSON objects of other products:
+// processes, installs of services, logons, connections and changes. What a
+// product calls its fields is data (maps.yml), which a user can add to.
 package fieldmap
 
 import (
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,12 +23,14 @@ import (
 //go:embed maps.yml
 var builtin []byte
 
-// Map says which objects are processes and where their facts are.
+// Map says which objects are evidence, of what kind, and where their facts are.
 type Map struct {
 	Name     string              `yaml:"name"`
+	Kind     string              `yaml:"kind"`
 	Within   string              `yaml:"within"`
 	Has      []string            `yaml:"has"`
 	HasNot   []string            `yaml:"hasnt"`
+	When     map[string][]string `yaml:"when"`
 	Only     map[string][]string `yaml:"only"`
 	Platform string              `yaml:"platform"`
 	Joined   bool                `yaml:"joined"`
@@ -44,33 +48,6 @@ type Object = map[string]any
 
 // Set is an ordered list of maps. It is immutable and safe for concurrent use.
 type Set struct{ maps []Map }
-
-// setters put a fact's text into a process.
-var setters = map[string]func(*evidence.Process, string){
-	"time":              func(p *evidence.Process, s string) { p.Time, _ = Time(s) },
-	"pid":               func(p *evidence.Process, s string) { p.PID = pid(s) },
-	"parent_pid":        func(p *evidence.Process, s string) { p.ParentPID = pid(s) },
-	"path":              func(p *evidence.Process, s string) { p.Path = s },
-	"cmdline":           func(p *evidence.Process, s string) { p.CmdLine = s },
-	"cwd":               func(p *evidence.Process, s string) { p.CWD = s },
-	"original_filename": func(p *evidence.Process, s string) { p.OriginalFileName = s },
-	"parent":            func(p *evidence.Process, s string) { p.ParentPath = s },
-	"parent_cmdline":    func(p *evidence.Process, s string) { p.ParentCmdLine = s },
-	"uid":               func(p *evidence.Process, s string) { p.UID = unset(s) },
-	"user":              func(p *evidence.Process, s string) { p.Username = s },
-	"login_uid":         func(p *evidence.Process, s string) { p.LoginUID = unset(s) },
-	"login_user":        func(p *evidence.Process, s string) { p.LoginUser = s },
-	"login_source":      func(p *evidence.Process, s string) { p.LoginSource = s },
-	"logon_id":          func(p *evidence.Process, s string) { p.LogonID = s },
-	"session":           func(p *evidence.Process, s string) { p.Session = unset(s) },
-	"tty":               func(p *evidence.Process, s string) { p.TTY = s },
-	"elevated":          func(p *evidence.Process, s string) { p.Elevated = tristate(s) },
-	"integrity":         func(p *evidence.Process, s string) { p.IntegrityLevel = s },
-	"container_id":      func(p *evidence.Process, s string) { p.ContainerID = s },
-	"host":              func(p *evidence.Process, s string) { p.Host = s },
-	"platform":          func(p *evidence.Process, s string) { p.Platform = evidence.ParsePlatform(s) },
-	"id":                func(p *evidence.Process, s string) { p.EID = s },
-}
 
 // The bounds of a user's file of maps.
 const (
@@ -122,7 +99,7 @@ func (s *Set) parse(b []byte) error {
 		if m.Name == "" || strings.ContainsFunc(m.Name, func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '_' }) {
 			return fmt.Errorf("%s: a name of small letters, digits and _ is needed", where)
 		}
-		if len(m.Has) == 0 {
+		if len(m.Has) == 0 && len(m.When) == 0 {
 			return fmt.Errorf("%s: it needs a key that its objects have", where)
 		}
 		if m.Within != File && m.Within != Osquery {
@@ -131,33 +108,38 @@ func (s *Set) parse(b []byte) error {
 		if m.Platform != "" && evidence.ParsePlatform(m.Platform) == "" {
 			return fmt.Errorf("%s: unknown platform %q", where, m.Platform)
 		}
-		if len(m.Fields["cmdline"]) == 0 {
-			return fmt.Errorf("%s: it says nothing of cmdline", where)
-		}
-		for fact := range m.Fields {
-			if setters[fact] == nil {
-				return fmt.Errorf("%s: unknown fact %q", where, fact)
-			}
+		if err := m.checkFields(); err != nil {
+			return fmt.Errorf("%s: %w", where, err)
 		}
 	}
 	return nil
 }
 
-// Process reads an object. known says that a map knows objects of this kind,
-// which p.Source names; ok that this one tells of a process that was started.
-func (s *Set) Process(o Object, within string) (p evidence.Process, known, ok bool) {
+// About is what is known of an object from outside of it, and holds where the
+// object doesn't say it.
+type About struct {
+	Host string
+	Time int64
+}
+
+// Read reads an object and adds what it tells to the batch. source names the map
+// that knows objects of this form, "" none; ok says that this one tells of
+// something. Of the maps of that name the first one of each kind decides whether
+// the object is of that kind.
+func (s *Set) Read(o Object, within string, about About, to *evidence.Batch) (source string, ok bool) {
+	var refused []string
 	for i := range s.maps {
 		m := &s.maps[i]
-		if m.Within != within || !m.fits(o) {
+		if m.Within != within || source != "" && (m.Name != source || slices.Contains(refused, m.kind())) || !m.fits(o) {
 			continue
 		}
-		if !m.wanted(o) {
-			return evidence.Process{Source: m.Name}, true, false
+		source = m.Name
+		if m.wanted(o) {
+			return source, m.read(o, about, to)
 		}
-		p, ok := m.process(o)
-		return p, true, ok
+		refused = append(refused, m.kind())
 	}
-	return evidence.Process{}, false, false
+	return source, false
 }
 
 func (m *Map) fits(o Object) bool {
@@ -171,61 +153,43 @@ func (m *Map) fits(o Object) bool {
 			return false
 		}
 	}
-	return true
-}
-
-func (m *Map) wanted(o Object) bool {
-	for k, values := range m.Only {
-		v, ok := lookup(o, k)
-		if !ok {
-			continue
-		}
-		found := false
-		for _, have := range texts(v) {
-			for _, want := range values {
-				found = found || strings.EqualFold(have, want)
-			}
-		}
-		if !found {
+	for k, values := range m.When {
+		if v, ok := lookup(o, k); !ok || !oneOf(v, values) {
 			return false
 		}
 	}
 	return true
 }
 
-func (m *Map) process(o Object) (evidence.Process, bool) {
-	p := evidence.Process{Source: m.Name, ArgsJoined: m.Joined, Platform: evidence.ParsePlatform(m.Platform)}
-	if s := m.fact(o, "platform", ""); s != "" {
-		if platform := evidence.ParsePlatform(s); platform != "" {
-			p.Platform = platform
+// wanted reports whether the keys of Only that are there have one of their values.
+func (m *Map) wanted(o Object) bool {
+	for k, values := range m.Only {
+		if v, ok := lookup(o, k); ok && !oneOf(v, values) {
+			return false
 		}
 	}
-	if p.Platform == "" {
-		p.Platform = guess(m.fact(o, "path", ""), m.fact(o, "cwd", ""))
-	}
-	for fact := range m.Fields {
-		if fact == "platform" {
-			continue
+	return true
+}
+
+// oneOf reports whether a value, or one of a list's, is among others.
+func oneOf(v any, values []string) bool {
+	for _, have := range texts(v) {
+		for _, want := range values {
+			if strings.EqualFold(have, want) {
+				return true
+			}
 		}
-		if s := m.fact(o, fact, p.Platform); s != "" {
-			setters[fact](&p, s)
-		}
 	}
-	if p.Elevated == evidence.Unknown {
-		p.Elevated = elevated(&p)
-	}
-	if p.Platform != evidence.Windows {
-		return p, p.CmdLine != ""
-	}
-	p.ArgsJoined = false // Windows hands command lines over as they are
-	return p, p.CmdLine != ""
+	return false
 }
 
 // fact returns the text of the first key that has one.
 func (m *Map) fact(o Object, fact string, platform evidence.Platform) string {
 	for _, k := range m.Fields[fact] {
 		var s string
-		if strings.Contains(k, "{") {
+		if word, ok := strings.CutPrefix(k, "="); ok {
+			s = word
+		} else if strings.Contains(k, "{") {
 			s = template(o, k)
 		} else if v, ok := lookup(o, k); ok {
 			s = text(v, platform)
@@ -316,6 +280,8 @@ func texts(v any) []string {
 			out = append(out, item)
 		case json.Number:
 			out = append(out, item.String())
+		case bool:
+			out = append(out, strconv.FormatBool(item))
 		}
 	}
 	return out
@@ -337,6 +303,7 @@ func guess(paths ...string) evidence.Platform {
 	return ""
 }
 
+// elevated tells by the integrity level or the user's id.
 func elevated(p *evidence.Process) evidence.Tristate {
 	switch strings.ToLower(p.IntegrityLevel) {
 	case "high", "system":

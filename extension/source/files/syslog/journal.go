@@ -76,10 +76,11 @@ func EntryTime(e Entry) int64 {
 	return us / 1_000_000
 }
 
-// Entry takes one entry of the journal.
-func (d *Decoder) Entry(e Entry) []evidence.Process {
+// Entry takes one entry of the journal and adds what it tells to the batch.
+func (d *Decoder) Entry(e Entry, to *evidence.Batch) {
 	if e["_TRANSPORT"] == "audit" {
-		return d.auditEntry(e)
+		d.auditEntry(e, to)
+		return
 	}
 	m := message{time: EntryTime(e), host: e["_HOSTNAME"], ident: e["SYSLOG_IDENTIFIER"], pid: number(e["_PID"]), text: e["MESSAGE"],
 		source: SourceJournal, eid: e["__CURSOR"], uid: e["_UID"], session: e["_AUDIT_SESSION"], loginUID: e["_AUDIT_LOGINUID"]}
@@ -97,17 +98,26 @@ func (d *Decoder) Entry(e Entry) []evidence.Process {
 	if by == "" {
 		by = path.Base(e["_EXE"])
 	}
-	if by != "" && by != "." && m.ident != by && !strings.EqualFold(strings.TrimSuffix(by, "d"), strings.TrimSuffix(m.ident, "d")) {
-		return d.release()
+	switch {
+	case by == "" || by == "." || m.ident == by:
+	case strings.HasPrefix(m.ident, by) && len(by) == 15: // the kernel cuts names
+	case strings.HasPrefix(m.ident, "gdm-") && strings.HasPrefix(by, "gdm-session"):
+	case strings.EqualFold(strings.TrimSuffix(by, "d"), strings.TrimSuffix(m.ident, "d")):
+	default:
+		d.release(to)
+		return
 	}
-	return d.message(m)
+	if m.ident == "kernel" && e["_TRANSPORT"] != "kernel" {
+		return
+	}
+	d.message(m, to)
 }
 
 // auditEntry reads a record that journald took from the kernel.
-func (d *Decoder) auditEntry(e Entry) []evidence.Process {
+func (d *Decoder) auditEntry(e Entry, to *evidence.Batch) {
 	us, err := strconv.ParseInt(e["_SOURCE_REALTIME_TIMESTAMP"], 10, 64)
 	if err != nil || us < 0 {
-		return nil
+		return
 	}
 	typ, text := e["_AUDIT_TYPE_NAME"], e["MESSAGE"]
 	if typ == "" {
@@ -115,15 +125,14 @@ func (d *Decoder) auditEntry(e Entry) []evidence.Process {
 	}
 	text = strings.TrimPrefix(text, typ+" ")
 	if strings.ContainsAny(typ+e["_AUDIT_ID"]+e["_HOSTNAME"], " \n") {
-		return nil
+		return
 	}
 	var b strings.Builder
 	if host := e["_HOSTNAME"]; host != "" {
 		b.WriteString("node=" + host + " ")
 	}
 	b.WriteString("type=" + typ + " msg=audit(" + strconv.FormatInt(us/1_000_000, 10) + "." + strconv.FormatInt(us/1000%1000, 10) + ":" + e["_AUDIT_ID"] + "): " + text)
-	out, _ := d.audit.Line([]byte(b.String()))
-	return out
+	d.audit.Line([]byte(b.String()), to)
 }
 
 // Export reads "journalctl -o export": fields as KEY=VALUE lines, or KEY alone

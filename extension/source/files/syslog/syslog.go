@@ -1,6 +1,14 @@
-// Package syslog reads what programs report to syslog and the journal about the
-// commands they run for somebody: sudo, pkexec, cron, Sysmon for Linux. It knows
-// the text of log files and the journal's own two exports.
+// Package syslog reads what programs report to syslog and the journal: the
+// commands they run for somebody (sudo, pkexec, cron), who logs on (sshd,
+// systemd-logind, PAM's sessions of su, sudo and login), changes of accounts
+// (useradd and its like, passwd) and packages (yum, dnf), services that are turned
+// on or off (systemd), connections that the firewall logs (iptables, nftables), and
+// the events of Sysmon for Linux. It knows the text of log files and the journal's
+// own two exports.
+//
+// A login over ssh is one logon, though sshd, PAM and systemd-logind all tell of
+// it: sshd's report waits for that of systemd-logind, whose session it gets.
+// Sessions of cron, and those systemd-logind makes for them, are no logons.
 package syslog
 
 import (
@@ -42,6 +50,11 @@ type Decoder struct {
 	// sudo splits long commands over several messages.
 	waiting *evidence.Process
 	waitFor string // whose continuation
+
+	// A logon waits for its session.
+	logon *evidence.Logon
+	// jobs are the sessions of cron, for which systemd-logind makes one, too.
+	jobs map[string]int64
 }
 
 // NewDecoder returns a Decoder for one log. Times without a year are taken for
@@ -54,31 +67,33 @@ func NewDecoder(newest time.Time, location *time.Location) *Decoder {
 	return &Decoder{newest: newest, location: location, audit: auditlog.NewDecoder()}
 }
 
-// Line takes one line of a log file. ok says whether it has a syslog header.
-func (d *Decoder) Line(line []byte) (out []evidence.Process, ok bool) {
-	if out, ok := d.audit.Line(line); ok {
-		return out, true // what the kernel or auditd's plugin sends there
+// Line takes one line of a log file and adds what it tells to the batch. ok says
+// whether it has a syslog header.
+func (d *Decoder) Line(line []byte, to *evidence.Batch) (ok bool) {
+	if d.audit.Line(line, to) {
+		return true // what the kernel or auditd's plugin sends there
 	}
 	m, ok := d.header(string(line))
 	if !ok {
-		return nil, false
+		return false
 	}
 	m.source = Source
-	return d.message(m), true
+	d.message(m, to)
+	return true
 }
 
-// Flush returns what still waits for its end.
-func (d *Decoder) Flush() []evidence.Process {
-	return append(d.release(), d.audit.Flush()...)
+// Flush adds what still waits for its end.
+func (d *Decoder) Flush(to *evidence.Batch) {
+	d.release(to)
+	d.releaseLogon(to)
+	d.audit.Flush(to)
 }
 
-func (d *Decoder) release() []evidence.Process {
-	if d.waiting == nil {
-		return nil
+func (d *Decoder) release(to *evidence.Batch) {
+	if d.waiting != nil {
+		to.Processes = append(to.Processes, *d.waiting)
+		d.waiting = nil
 	}
-	p := *d.waiting
-	d.waiting = nil
-	return []evidence.Process{p}
 }
 
 // IsLine reports whether a line has a syslog header.
@@ -205,36 +220,37 @@ func number(s string) int64 {
 }
 
 // message reads one report.
-func (d *Decoder) message(m message) (out []evidence.Process) {
+func (d *Decoder) message(m message, to *evidence.Batch) {
 	if m.ident == "sudo" && d.continues(m) {
-		return nil
+		return
 	}
-	out = d.release()
+	d.release(to)
+	if d.logon != nil && m.time-d.logon.Time > sessionWait {
+		d.releaseLogon(to)
+	}
 	p := evidence.Process{Time: m.time, Platform: evidence.Linux, Host: m.host, Source: m.source, EID: m.eid,
 		LoginUID: m.loginUID, Session: m.session}
 	switch m.ident {
 	case "sudo":
 		if sudo(&p, m) {
 			d.waiting, d.waitFor = &p, m.host+"\x00"+p.LoginUser
+			return
 		}
-		return out
 	case "pkexec":
-		if !pkexec(&p, m) {
-			return out
+		if pkexec(&p, m) {
+			to.Processes = append(to.Processes, p)
+			return
 		}
 	case "CRON", "cron", "crond", "anacron":
-		if !cron(&p, m) {
-			return out
+		if cron(&p, m) {
+			to.Processes = append(to.Processes, p)
+			return
 		}
 	case "sysmon":
-		p.Source = SourceSysmon
-		if !sysmon(&p, m) {
-			return out
-		}
-	default:
-		return out
+		sysmon(&p, m, to)
+		return
 	}
-	return append(out, p)
+	d.reports(m, to)
 }
 
 // continues adds "user : (command continued) words" to the command it belongs to.

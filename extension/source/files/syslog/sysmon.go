@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
+	"github.com/osquery-rollcall/rollcall/extension/source/auditlog"
+	"github.com/osquery-rollcall/rollcall/extension/source/files/peer"
 )
 
 // sysmonEvent is an event of Sysmon for Linux, XML in one message.
@@ -29,57 +31,64 @@ type sysmonEvent struct {
 	}
 }
 
-// sysmon reads a ProcessCreate.
-func sysmon(p *evidence.Process, m message) bool {
+// sysmon reads the events of processes (1), connections (3) and files (11, of
+// units and init scripts).
+func sysmon(p *evidence.Process, m message, to *evidence.Batch) {
 	if !strings.HasPrefix(m.text, "<Event>") && !strings.HasPrefix(m.text, "<Event ") {
-		return false
+		return
 	}
 	var e sysmonEvent
 	if err := xml.Unmarshal([]byte(m.text), &e); err != nil {
-		return false
+		return
 	}
-	if strings.TrimSpace(e.System.EventID) != "1" || !strings.Contains(e.System.Provider.Name, "Sysmon") {
-		return false
+	if !strings.Contains(e.System.Provider.Name, "Sysmon") {
+		return
 	}
 	if t, err := time.Parse(time.RFC3339Nano, e.System.TimeCreated.SystemTime); err == nil && t.Unix() >= 0 {
 		p.Time = t.Unix()
 	}
-	p.EID = e.System.EventRecordID
+	p.Source, p.EID = SourceSysmon, e.System.EventRecordID
 	if e.System.Computer != "" {
 		p.Host = e.System.Computer
 	}
+	data := make(map[string]string, len(e.EventData.Data))
 	for _, d := range e.EventData.Data {
-		v := strings.TrimSpace(d.Text)
-		if v == "-" {
-			continue
-		}
-		switch d.Name {
-		case "ProcessId":
-			p.PID = number(v)
-		case "ParentProcessId":
-			p.ParentPID = number(v)
-		case "Image":
-			p.Path = v
-		case "CommandLine":
-			p.CmdLine = v
-		case "CurrentDirectory":
-			p.CWD = v
-		case "User":
-			p.Username = v
-		case "LogonId":
-			p.LoginUID = v // on Linux, the audit user id
-		case "TerminalSessionId":
-			if v != "4294967295" {
-				p.Session = v
-			}
-		case "ParentImage":
-			p.ParentPath = v
-		case "ParentCommandLine":
-			p.ParentCmdLine = v
+		if v := strings.TrimSpace(d.Text); v != "-" {
+			data[d.Name] = v
 		}
 	}
+	switch strings.TrimSpace(e.System.EventID) {
+	case "1":
+		sysmonProcess(p, data)
+		if p.CmdLine != "" {
+			to.Processes = append(to.Processes, *p)
+		}
+	case "3":
+		if c, ok := sysmonConnection(p, data); ok {
+			to.Connections = append(to.Connections, c)
+		}
+	case "11":
+		i, ok := auditlog.Unit(data["TargetFilename"])
+		if !ok {
+			return
+		}
+		i.Time, i.TimeBasis, i.Platform, i.Host, i.Source, i.EID = p.Time, evidence.BasisEvent, evidence.Linux, p.Host, p.Source, p.EID
+		i.InstallerPID, i.InstallerPath, i.InstallerUsername = number(data["ProcessId"]), data["Image"], data["User"]
+		to.Installs = append(to.Installs, i)
+	}
+}
+
+func sysmonProcess(p *evidence.Process, data map[string]string) {
+	p.PID, p.ParentPID = number(data["ProcessId"]), number(data["ParentProcessId"])
+	p.Path, p.CmdLine, p.CWD = data["Image"], data["CommandLine"], data["CurrentDirectory"]
+	p.ParentPath, p.ParentCmdLine = data["ParentImage"], data["ParentCommandLine"]
+	p.Username = data["User"]
+	p.LoginUID = data["LogonId"] // on Linux, the audit user id
 	if p.LoginUID == "4294967295" {
 		p.LoginUID = ""
+	}
+	if s := data["TerminalSessionId"]; s != "4294967295" {
+		p.Session = s
 	}
 	// Sysmon joins the words with blanks.
 	p.ArgsJoined = true
@@ -88,5 +97,20 @@ func sysmon(p *evidence.Process, m message) bool {
 	} else if p.Username != "" {
 		p.Elevated = evidence.No
 	}
-	return p.CmdLine != ""
+}
+
+func sysmonConnection(p *evidence.Process, data map[string]string) (evidence.Connection, bool) {
+	c := evidence.Connection{
+		Time: p.Time, Platform: evidence.Linux, Host: p.Host, Source: p.Source, EID: p.EID,
+		PID: number(data["ProcessId"]), Path: data["Image"], Username: data["User"], Protocol: strings.ToLower(data["Protocol"]),
+		Inbound: strings.EqualFold(data["Initiated"], "false"),
+	}
+	local, remote := "Source", "Destination"
+	// The port that is served is the smaller one.
+	if c.Inbound && port(data["DestinationPort"]) < port(data["SourcePort"]) {
+		local, remote = remote, local
+	}
+	c.LocalAddr, c.LocalPort = peer.Address(data[local+"Ip"]), port(data[local+"Port"])
+	c.RemoteAddr, c.RemotePort, c.RemoteName = peer.Address(data[remote+"Ip"]), port(data[remote+"Port"]), data[remote+"Hostname"]
+	return c, peer.Other(c.RemoteAddr)
 }
