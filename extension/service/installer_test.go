@@ -102,7 +102,7 @@ func TestInstaller(t *testing.T) {
 
 		{"sc", win, []string{`sc.exe query evil`, `sc create evil binPath= "C:\x.exe" start= auto`, `sc start evil`}, 1, "creates"},
 		{"sc, obfuscated", win, []string{`cmd /c "s^c  CrEaTe EVIL binpath= c:\x.exe"`}, 0, "creates"},
-		{"sc for another machine", win, []string{`sc \\other create evil binpath= c:\x`, `sc create evil binpath= c:\x`}, 1, "creates"},
+		{"sc for another machine", win, []string{`sc \\remote create evil binpath= c:\x`, `sc create evil binpath= c:\x`}, 1, "creates"},
 		{"PowerShell", win, []string{`powershell -c "New-Service -Name evil -BinaryPathName C:\x.exe"`}, 0, "creates"},
 		{"registry", win, []string{`reg query HKLM\SYSTEM\CurrentControlSet\Services\evil`, `reg add HKLM\SYSTEM\CurrentControlSet\Services\evil /v ImagePath /d c:\x /f`}, 1, "registry key"},
 		{"registry by PowerShell", win, []string{`powershell New-ItemProperty -Path HKLM:\SYSTEM\CurrentControlSet\Services\evil -Name ImagePath -Value x`, `powershell New-ItemProperty -Path HKLM:\SYSTEM\CurrentControlSet\Services\evil2 -Name ImagePath -Value x`}, 0, "registry key"},

@@ -104,6 +104,8 @@ type Command struct {
 	From      string `json:"from,omitempty"`
 
 	Args string `json:"-"`
+	// Argv0 is what the program is told to be, where that is not its path.
+	Argv0 string `json:"-"`
 	// Real is the program with all links followed, Script the file an interpreter
 	// is given to run.
 	Real     string            `json:"-"`
@@ -336,7 +338,7 @@ func fromUnit(u *systemd.Unit, enabled map[string]bool) Service {
 	for i := range u.Exec {
 		e := &u.Exec[i]
 		c := Command{
-			Directive: e.Directive, Path: e.Path, Line: e.Line, From: e.From, Args: strings.Join(e.Args, " "), Real: e.Real, Script: e.Script,
+			Directive: e.Directive, Path: e.Path, Line: e.Line, From: e.From, Args: strings.Join(e.Args, " "), Argv0: e.Argv0, Real: e.Real, Script: e.Script,
 			OnDisk: e.OnDisk, Writable: written(e.Writable != "", e.OnDisk != evidence.Unknown),
 		}
 		if c.Line == "" {

@@ -87,9 +87,9 @@ func (s *Service) Signs() []evidence.Sign {
 	if s.Owned == evidence.No {
 		switch s.Type {
 		case string(systemd.Generator):
-			add("generator", 1, "systemd runs %q, of no package, at every start and reload", s.UnitPath)
+			add("generator", 1.5, "systemd runs %q, of no package, at every start and reload", s.UnitPath)
 		case string(systemd.Hook):
-			add("generator", 0.8, "systemd runs %q, of no package, at shutdown or sleep", s.UnitPath)
+			add("generator", 1.4, "systemd runs %q, of no package, at shutdown or sleep", s.UnitPath)
 		}
 	}
 	if strings.Contains(s.UnitPath, "/systemd/transient/") && !strings.HasPrefix(s.UnitPath, "/run/systemd/transient/") {
@@ -99,6 +99,12 @@ func (s *Service) Signs() []evidence.Sign {
 		add("obfuscated", 1.5, "%q holds more than is read, and more than anybody writes: what it runs may be hidden in it", s.UnitPath)
 	}
 	s.linked(add)
+	for _, c := range s.Commands {
+		if strings.HasPrefix(c.Argv0, "[") || strings.HasPrefix(c.Argv0, "kworker") {
+			add("masquerade", 0, "%s is made to look like a thread of the kernel: %q", c.Path, c.Argv0)
+			break
+		}
+	}
 	for _, p := range s.Preload {
 		add("preload", 0, "its programs load other code: %q", p)
 		_, value, _ := strings.Cut(p, "=")
