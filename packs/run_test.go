@@ -33,6 +33,7 @@ type quiet struct{}
 
 func (quiet) Nudge()                {}
 func (quiet) Stats() []tables.Stats { return nil }
+
 // seen tells that services without a package are new.
 type seen struct{ since int64 }
 
