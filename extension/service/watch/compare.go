@@ -281,7 +281,11 @@ func (c *comparison) compare(key string, v *inventory.Service) (change, bool) {
 		if r.On && isInstance(v.Name, v.UnitPath) {
 			action = evidence.Enabled // of a template that is there already
 		}
-		return change{key: key, service: v, new: r, action: action, changes: c.others(v, r)}, true
+		changes := c.others(v, r)
+		if action == evidence.Enabled {
+			changes = slices.Insert(changes, 0, fmt.Sprintf("%s: none -> %s", valueNames[links], none(r.Values[links])))
+		}
+		return change{key: key, service: v, new: r, action: action, changes: changes}, true
 	}
 	r.Seen, r.Changed, r.Told, r.Image = was.Seen, was.Changed, was.Told, was.Image
 	if transient(v.UnitPath) {

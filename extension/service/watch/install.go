@@ -94,6 +94,9 @@ func (c *comparison) install(ch *change) evidence.Install {
 		}
 		in.Signs = append(in.Signs, x)
 	}
+	if ch.old != nil && ch.old.Values[onDisk] == "yes" && ch.new.Values[onDisk] == "no" {
+		in.Signs = append(in.Signs, evidence.Sign{Factor: "missing_program", Evidence: fmt.Sprintf("%q was deleted, the service stays", v.Path), Scale: 2})
+	}
 	in.Signs = append(in.Signs, c.stomped(ch)...)
 	if x, ok := defenceOff(ch, v.Name, v.Package); ok {
 		in.Signs = append(in.Signs, x)

@@ -183,7 +183,7 @@ func TestWhatChanges(t *testing.T) {
 	h.expect("taken over", "modified systemd base2.service birth_time [/usr/sbin/web -d] ExecStart: /usr/sbin/web -n 2 -> /usr/sbin/web -d; unit_path: /usr/lib/systemd/system/base2.service -> /etc/systemd/system/base2.service")
 
 	h.plant(map[string]string{"etc/systemd/system/multi-user.target.wants/t@evil.service": "-> /usr/lib/systemd/system/t@.service"})
-	h.expect("instance", "enabled systemd t@evil.service birth_time [/usr/sbin/web evil] ")
+	h.expect("instance", "enabled systemd t@evil.service birth_time [/usr/sbin/web evil] links: none -> /etc/systemd/system/multi-user.target.wants/t@evil.service")
 	h.remove("etc/systemd/system/multi-user.target.wants/t@evil.service")
 	h.expect("no instance", "disabled systemd t@evil.service change_time [/usr/sbin/web evil] ExecStart: /usr/sbin/web %i -> none")
 
