@@ -218,7 +218,7 @@ func normalDomain(s string) (string, error) {
 	if !isDomain(d) {
 		for i := range len(d) {
 			if d[i] >= 0x80 {
-				return "", fmt.Errorf("%s: write the domain as it is resolved, xn--...", show(s))
+				return "", fmt.Errorf("%s: write the domain as it is resolved, which begins with xn--", show(s))
 			}
 		}
 		return "", fmt.Errorf("%s is no domain", show(s))
