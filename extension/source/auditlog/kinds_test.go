@@ -66,6 +66,8 @@ func TestUsers(t *testing.T) {
 		{"one that was not created", user("ADD_USER", head, `op=add-user acct="evil" exe="/usr/sbin/useradd" res=failed`), none},
 		{"a user is deleted", user("DEL_USER", head, `op=delete-user acct="evil" exe="/usr/sbin/userdel" res=success`), changed(evidence.ChangeAccount, "user evil", "user deleted: delete-user (/usr/sbin/userdel)")},
 		{"a group is made", user("ADD_GROUP", head, `op=add-group acct="evil" exe="/usr/sbin/groupadd" res=success`), changed(evidence.ChangeAccount, "group evil", "group created: add-group (/usr/sbin/groupadd)")},
+		{"a group is made, told for each file", user("ADD_GROUP", head, `op=adding group to /etc/group id=1004 exe="/usr/sbin/groupadd" res=success`) + user("ADD_GROUP", head, `op=adding group to /etc/gshadow id=1004 exe="/usr/sbin/groupadd" res=success`) + user("ADD_GROUP", head, `op= id=1004 exe="/usr/sbin/groupadd" res=success`),
+			changed(evidence.ChangeAccount, "group 1004", "group created: adding group to /etc/group (/usr/sbin/groupadd)")},
 		{"a user becomes a member", user("USER_MGMT", head, `op=add-user-to-group grp="sudo" acct="evil" exe="/usr/sbin/usermod" res=success`), changed(evidence.ChangeAccount, "user evil", "user changed, group sudo: add-user-to-group (/usr/sbin/usermod)")},
 		{"a password", user("USER_CHAUTHTOK", head, `op=PAM:chauthtok grantors=pam_unix acct="evil" exe="/usr/bin/passwd" res=success`), changed(evidence.ChangeAccount, "user evil", "password or attributes of a user changed: PAM:chauthtok (/usr/bin/passwd)")},
 		{"rules while it starts", "type=CONFIG_CHANGE msg=audit(1700000000.999:7): auid=4294967295 ses=4294967295 op=add_rule key=\"x\" list=4 res=1\n", none},

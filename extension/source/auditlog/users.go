@@ -15,6 +15,7 @@ type users struct {
 	next     int
 	failed   string // process whose authentication failed last, of the host
 	failedAt int64
+	changed  string // account that was changed last, by which process
 }
 
 // quietly is how long, in seconds, after a failed authentication the report of the
@@ -98,7 +99,13 @@ func (s *users) record(h header, to *evidence.Batch) {
 		}
 	case "ADD_USER", "DEL_USER", "ADD_GROUP", "DEL_GROUP", "USER_CHAUTHTOK", "USER_MGMT", "GRP_MGMT", "GRP_CHAUTHTOK", "CHGRP_ID", "ACCT_LOCK", "ACCT_UNLOCK":
 		u := parseUser(h.body)
-		if c, ok := accountChange(h, &u); ok {
+		c, ok := accountChange(h, &u)
+		if !ok {
+			return
+		}
+		// The tools tell of each file that they change for one group.
+		if what := h.node + "\x00" + h.typ + "\x00" + u.pid + "\x00" + c.Subject + "\x00" + u.grp; what != s.changed {
+			s.changed = what
 			to.Changes = append(to.Changes, c)
 		}
 	case "CONFIG_CHANGE", "DAEMON_END", "DAEMON_ABORT":

@@ -466,6 +466,10 @@ func TestHostileFiles(t *testing.T) {
 }
 
 func FuzzFile(f *testing.F) {
+	maps, err := fieldmap.Builtin()
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Add([]byte(auditText))
 	f.Add([]byte("Nov 14 22:13:20 web1 sudo[812]: anna : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/id\nNov 14 22:13:20 web1 sudo: anna : (command continued) x\n"))
 	f.Add([]byte(`<86>1 2023-11-14T22:13:20Z web1 sysmon 812 - - <Event><System><Provider Name="Linux-Sysmon"/><EventID>1</EventID></System><EventData><Data Name="CommandLine">a</Data></EventData></Event>`))
@@ -479,7 +483,7 @@ func FuzzFile(f *testing.F) {
 	f.Add([]byte(`{"name":"q","counter":2,"columns":{"name":"a","service_type":"b","start_type":"c","path":"d"},"action":"added"}`))
 	f.Add([]byte(`{"name":"q","columns":{"message":"op=PAM:session_open acct=a","auid":"1","pid":"2","terminal":"x","type":"1105"},"action":"added"}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := Open([]string{"-"}, Options{Stdin: bytes.NewReader(b)})
+		r, err := Open([]string{"-"}, Options{Stdin: bytes.NewReader(b), Maps: maps})
 		if err != nil {
 			t.Fatal(err)
 		}
