@@ -136,7 +136,7 @@ func (c *Catalogue) fleet(o Options) ([]File, error) {
 				continue
 			}
 			// A fleet has one report of a name.
-			r := q.report(q.Name+"_core_"+p, q.Core[p], p)
+			r := q.coarse().report(q.Name+"_core_"+p, q.Core[p], p)
 			if !o.FleetFree {
 				r.LabelsIncludeAny = []string{coreLabel}
 			}
@@ -152,6 +152,11 @@ func (c *Catalogue) fleet(o Options) ([]File, error) {
 		}
 		return out
 	}
+	listed, coreComment := []string{name(kind), coreName}, "For hosts without the extension: osquery's own tables, coarser and without a score."
+	if o.FleetFree {
+		listed = listed[:1]
+		coreComment += "\nWithout labels nothing keeps these off hosts with the extension: list one of the two files."
+	}
 	example := &yaml.Node{Kind: yaml.MappingNode}
 	for _, e := range []struct {
 		key string
@@ -162,7 +167,7 @@ func (c *Catalogue) fleet(o Options) ([]File, error) {
 		{"agent_options", map[string]string{"path": "../" + name("agent-options")}},
 		{"controls", nil},
 		{"policies", path(name("policies"))},
-		{kind, path(name(kind), coreName)},
+		{kind, path(listed...)},
 		{"software", nil},
 	} {
 		var k, v yaml.Node
@@ -178,7 +183,7 @@ func (c *Catalogue) fleet(o Options) ([]File, error) {
 		doc           any
 	}{
 		{name(kind), generated, reports},
-		{coreName, generated + "\nFor hosts without the extension: osquery's own tables, coarser and without a score.", core},
+		{coreName, generated + "\n" + coreComment, core},
 		{name("policies"), generated, c.policies()},
 		{name("labels"), generated + "\nList it under \"labels\" in default.yml, beside the labels that are there: those that\nare not listed are deleted.", labels()},
 		{name("agent-options"), agentComment, c.agentOptions()},

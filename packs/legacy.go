@@ -60,8 +60,8 @@ func (c *Catalogue) fleetLegacy() ([]File, error) {
 				continue
 			}
 			name := q.Name + "_core_" + p
-			core = append(core, v1("query", specQuery{name, q.Description, strings.TrimSpace(q.Core[p])}))
-			pack.Queries = append(pack.Queries, q.inPack(name, p))
+			core = append(core, v1("query", specQuery{name, q.coarse().Description, strings.TrimSpace(q.Core[p])}))
+			pack.Queries = append(pack.Queries, q.coarse().inPack(name, p))
 		}
 		core = append(core, v1("pack", pack))
 	}

@@ -52,10 +52,16 @@ func (c *Catalogue) corePack(platform string, o Options) pack {
 	p := pack{Platform: platform, Shard: o.Shard, Discovery: []string{unregistered}, Queries: map[string]packQuery{}}
 	for _, q := range c.Queries {
 		if sql := q.Core[platform]; sql != "" {
-			p.Queries[q.Name] = q.entry(sql, platform)
+			p.Queries[q.Name] = q.coarse().entry(sql, platform)
 		}
 	}
 	return p
+}
+
+// coarse is a query as it is described where osquery's own tables answer it.
+func (q Query) coarse() Query {
+	q.Description = "Without the extension, coarser and unscored: " + q.Description
+	return q
 }
 
 func (q Query) entry(sql, platform string) packQuery {

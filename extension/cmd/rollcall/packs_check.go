@@ -27,7 +27,7 @@ Flags:
 // errFindings is the end of a check that found errors.
 var errFindings = errors.New("packs check: there are errors")
 
-func runPacksCheck(ctx context.Context, env *environment, args []string) error {
+func runPacksCheck(ctx context.Context, env *environment, args []string) (err error) {
 	fs := newFlags(env, "packs check", packsCheckHelp)
 	quiet := fs.Bool("quiet", false, "leave warnings out")
 	if err := fs.Parse(args); err != nil {
@@ -37,7 +37,7 @@ func runPacksCheck(ctx context.Context, env *environment, args []string) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer func() { err = errors.Join(err, c.Close()) }()
 	var failed bool
 	one := func(name string, data []byte) {
 		for _, f := range c.File(ctx, data) {
