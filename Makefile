@@ -10,7 +10,7 @@ LINT      := $(TOOLS)/golangci-lint
 LINT_VERSION := v2.12.2
 FUZZTIME  ?= 30s
 
-.PHONY: all build run test race lint cross fuzz bench corpora packs clean
+.PHONY: all build run test race lint cross fuzz bench corpora simulate packs clean
 
 all: build
 
@@ -64,6 +64,11 @@ bench:
 corpora:
 	@test -n "$(CORPORA)" || { echo 'make corpora CORPORA=DIR: name the folder with t1007_positives.jsonl and the others'; exit 2; }
 	CORPORA='$(CORPORA)' $(GO) test -count=1 -v ./tests/corpora
+
+# Judges a simulated fleet of 1,000 hosts for 60 days (about ten minutes), a cold start,
+# and what each factor is worth.
+simulate:
+	ROLLCALL_SIMULATE=1000x60 ROLLCALL_SIMULATE_FACTORS=1 $(GO) test -count=1 -timeout 60m -v ./tests/simulate
 
 packs:
 	$(GO) run ./extension/cmd/rollcall packs --format osquery --out packs/osquery

@@ -116,8 +116,10 @@ type History struct {
 	// InstallDays are the days on which the user installed services.
 	InstallDays int
 	// Administrator says whether the user is one of this host's administrators: in
-	// such a group, or seen to become root as sudo, su or the system allows.
+	// such a group, or seen on earlier days to become root as sudo, su or the system
+	// allows. Elevated says that the user did so today.
 	Administrator evidence.Tristate
+	Elevated      bool
 	// LastSeen is when this family was last used, seconds since 1970 UTC.
 	LastSeen int64
 	// Interactive says that a person works there: a login user with a terminal, a

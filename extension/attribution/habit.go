@@ -36,7 +36,7 @@ func knownUser(f *Facts, a *actor, c *Config) Result {
 	if h.Days >= limits.days() && f.Session.KnownSource == evidence.Yes {
 		return Result{Kind: KnownUser, Subject: who, Basis: fmt.Sprintf("did so on %s before, though not at these hours, and came from where they come from", days(h.Days)), Strength: 0.2}
 	}
-	if h.Administrator == evidence.Yes && h.UserDays >= limits.days() && f.Session.KnownSource == evidence.Yes && a.what == "command" {
+	if h.Administrator == evidence.Yes && h.UserDays > 0 && f.Session.KnownSource == evidence.Yes && a.what == "command" {
 		return Result{Kind: KnownUser, Subject: who, Basis: fmt.Sprintf("an administrator of this host, who worked here on %s before and came from where they come from", days(h.UserDays)), Strength: 0.15}
 	}
 	inside, why := c.Business(a.at(f.Now))
@@ -50,7 +50,9 @@ func knownUser(f *Facts, a *actor, c *Config) Result {
 		case h.Administrator == evidence.Yes && h.UserDays > 0:
 			return Result{Kind: KnownUser, Subject: who, Basis: "an administrator of this host at work, who worked here on " + days(h.UserDays) + " before; " + why, Strength: 0.2}
 		case h.Administrator == evidence.Yes:
-			return Result{Kind: KnownUser, Subject: who, Basis: "an administrator of this host at work; " + why, Strength: Weak}
+			return Result{Kind: KnownUser, Subject: who, Basis: "an administrator of this host at work; " + why, Strength: 0.15}
+		case h.Elevated:
+			return Result{Kind: KnownUser, Subject: who, Basis: "somebody at work, with administrator's rights; " + why, Strength: Weak}
 		case c.BusinessHours.Declared():
 			return Result{Kind: KnownUser, Subject: who, Basis: "somebody at work; " + why, Strength: Weak}
 		}

@@ -388,10 +388,11 @@ func TestKnownUser(t *testing.T) {
 	judge(t, attribution.Config{}, []kindCase{
 		{"one day less", cmd(fewer, nil), none("al did so on 9 days before, at these hours on 2, and worked here on 4")},
 		{"an administrator for the first time", cmd(role(attribution.History{Interactive: true}), nil), want{attribution.KnownUser, "al", "an administrator of this host at work; "}},
+		{"somebody who became root", cmd(attribution.History{Interactive: true, Elevated: true}, nil), want{attribution.KnownUser, "al", "with administrator's rights; "}},
 		{"an administrator from outside", cmd(role(attribution.History{Interactive: true}), func(f *attribution.Facts) { f.Session.RemoteAddr = "192.0.2.1" }), none("")},
 		{"an administrator for the first time, at night", cmd(role(attribution.History{Interactive: true}), func(f *attribution.Facts) { f.Process.Time += 12 * 3600 }), none("")},
-		{"an administrator of three days, at night, from where they come from", cmd(role(attribution.History{Interactive: true, UserDays: 3}), known), want{attribution.KnownUser, "al", "worked here on 3 days before"}},
-		{"an administrator of two days, at night", cmd(role(attribution.History{Interactive: true, UserDays: 2}), known), none("")},
+		{"an administrator, at night, from where they come from", cmd(role(attribution.History{Interactive: true, UserDays: 1}), known), want{attribution.KnownUser, "al", "worked here on 1 day before"}},
+		{"an administrator of no day, at night", cmd(role(attribution.History{Interactive: true}), known), none("")},
 		{"a habit at other hours, from where they come from", cmd(attribution.History{Interactive: true, Days: 3}, known), want{attribution.KnownUser, "al", "though not at these hours"}},
 		{"a habit at other hours, from somewhere", cmd(attribution.History{Interactive: true, Days: 3}, func(f *attribution.Facts) { f.Process.Time += 12 * 3600 }), none("")},
 		{"an administrator's install", attribution.Facts{Install: install(nil), History: role(attribution.History{UserDays: 50, Interactive: true})}, none("installed services on 0 days before")},

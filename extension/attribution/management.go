@@ -212,6 +212,7 @@ func packagesOwn(path string, p evidence.Platform) bool {
 type payload struct {
 	own    bool   // nothing but itself
 	inline bool   // code on a command line
+	named  bool   // one simple command, its program found by the search path
 	path   string // a script or program
 	plain  bool   // path is a program, whose arguments anybody may have chosen
 }
@@ -237,7 +238,7 @@ func (g *found) payload(a *actor) payload {
 		}
 		r := told(p, a.platform)
 		if r.inline || !clean(r.script, a.platform) || !rootOnly(p.Path, a.platform) {
-			return payload{inline: true}
+			return payload{inline: true, named: r.named && rootOnly(p.Path, a.platform)}
 		}
 		return payload{path: r.script, plain: r.plain}
 	}
@@ -293,6 +294,9 @@ func (g *found) judge(f *Facts, a *actor, c *Config) Result {
 	// What an agent has done for days is its routine, wherever it has the text from.
 	if h := f.History; h.Days >= c.KnownUser.days() && h.SameHours > 0 && !c.KnownUser.Off {
 		return is(0.4, "ran %s, as on %s before", what, days(h.Days))
+	}
+	if g.declared != nil && pay.named { // who declares an agent expects it to ask, but not everything
+		return is(Weak, "ran one plain command")
 	}
 	return near(fmt.Sprintf("%s is %s, but it ran %s", clip(g.program), g.agent.name, what))
 }

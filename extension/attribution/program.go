@@ -123,6 +123,9 @@ type run struct {
 	inline bool
 	// plain says that script is the program of a shell's simple command.
 	plain bool
+	// named says that it is a shell's simple command whose program is looked for in
+	// the search path.
+	named bool
 }
 
 // told returns what an interpreter was told to run. Anything that is not plainly
@@ -205,6 +208,9 @@ func simple(words []string, p evidence.Platform) run {
 		return run{inline: true}
 	}
 	program, _, _ := strings.Cut(strings.TrimPrefix(text, "exec "), " ")
+	if p != evidence.Windows && program != "" && !strings.ContainsAny(program, `"'=*?[~/`) {
+		return run{inline: true, named: true}
+	}
 	if strings.ContainsAny(program, `"'=*?[~`) || !clean(program, p) {
 		return run{inline: true}
 	}

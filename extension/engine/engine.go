@@ -65,6 +65,9 @@ type Options struct {
 	Users interface {
 		Name(ctx context.Context, uid string) string
 	}
+	// Administrator tells whether a user is in a group of this host's administrators;
+	// nil when nobody knows.
+	Administrator func(username string) evidence.Tristate
 	// ReadTimeout bounds one read of a source, 20 s by default. A source that does
 	// not end then is left to itself, and what it brings is taken when it comes.
 	ReadTimeout time.Duration
@@ -90,9 +93,10 @@ type Engine struct {
 	since   time.Time
 	lineage *lineage
 	book    *incident.Book
-	// hours is the hour in which a user was seen working last, so that it is learned
-	// once.
-	hours map[string]int64
+	// hours is the hour in which something was learned of a user last, so that it is
+	// learned once.
+	hours    map[store.BaselineKey]int64
+	sessions sessions
 }
 
 type healthMark struct {
@@ -114,7 +118,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	if o.ReadTimeout <= 0 {
 		o.ReadTimeout = readTimeout
 	}
-	e := &Engine{opts: o, nudge: make(chan struct{}, 1), written: map[string]healthMark{}, lineage: newLineage(), hours: map[string]int64{}}
+	e := &Engine{opts: o, nudge: make(chan struct{}, 1), written: map[string]healthMark{}, lineage: newLineage(), hours: map[store.BaselineKey]int64{}}
 	for _, s := range o.Sources {
 		e.readers = append(e.readers, &reader{source: s})
 	}
@@ -226,19 +230,19 @@ func (e *Engine) cycle(ctx context.Context) (more bool, err error) {
 		nothing := &store.Batch{Now: now.Unix(), Cursors: map[string]string{}, Baselines: map[store.BaselineKey]baseline.State{}}
 		return false, errors.Join(err, e.commit(ctx, nothing))
 	}
-	h := &history{known: e.bases, changed: map[store.BaselineKey]baseline.State{}, learned: now.Sub(e.since) >= learnAfter, now: now.Unix()}
+	h := &history{known: e.bases, changed: map[store.BaselineKey]baseline.State{}, learned: now.Sub(e.since) >= learnAfter, now: now.Unix(), admins: e.opts.Administrator}
 	facts := incident.Facts{Now: now.Unix()}
 	installs, err := e.installs(ctx, readings, now)
 	if err != nil {
 		return false, err
 	}
+	e.learnSessions(all, h) // who becomes root as the system allows is known at once
 	young := e.judgeInstalls(installs, h, now, &facts)
 	e.judgeCommands(sightings, fresh, young, b, h, now, &facts)
 	for _, c := range contexts {
 		facts.Contexts = append(facts.Contexts, e.contextOf(c.process, c.verdict))
 	}
 	e.around(ctx, readings, h, now, &facts)
-	e.learnSessions(all, h)
 	e.tell(ctx, b, installs, facts)
 	b.Baselines = h.changed
 	b.Health = e.health(readings, matched, now)
@@ -325,6 +329,18 @@ func (e *Engine) complete(ctx context.Context, readings []reading) []*evidence.P
 		}
 		if p.LoginUser == "" {
 			p.LoginUser = e.opts.Users.Name(ctx, p.LoginUID)
+		}
+	}
+	for _, r := range readings {
+		for i := range r.batch.Logons {
+			l := &r.batch.Logons[i]
+			e.fill(ctx, &l.Host, &l.Username, l.UID)
+			e.sessions.remember(l)
+		}
+	}
+	for _, p := range all {
+		if p.LoginSource == "" && (p.LoginUser != "" || p.LogonID != "") {
+			p.LoginSource = e.sessions.from(p.Host, p.LoginUser, p.LogonID, p.Time)
 		}
 	}
 	// A parent and its child often share a second, in either order of arrival:

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"github.com/osquery-rollcall/rollcall/extension/baseline"
+	"github.com/osquery-rollcall/rollcall/extension/evidence"
 	"github.com/osquery-rollcall/rollcall/extension/store"
 )
 
@@ -12,6 +13,8 @@ type history struct {
 	changed map[store.BaselineKey]baseline.State
 	learned bool
 	now     int64
+	// admins tells who administers the host; nil when nobody knows.
+	admins func(username string) evidence.Tristate
 	// pools are the sums over all users by family, made when first asked for.
 	pools map[string]pool
 }
@@ -42,6 +45,14 @@ func (h *history) Of(username, family string) (baseline.State, float64) {
 		return s, rate
 	}
 	return h.known[k], rate
+}
+
+// Administrator implements History.
+func (h *history) Administrator(username string) evidence.Tristate {
+	if h.admins == nil {
+		return evidence.Unknown
+	}
+	return h.admins(username)
 }
 
 // Learned implements History.

@@ -198,11 +198,13 @@ func (e *Engine) around(ctx context.Context, readings []reading, h *history, now
 	for _, r := range readings {
 		for i := range r.batch.Logons {
 			l := &r.batch.Logons[i]
-			e.fill(ctx, &l.Host, &l.Username, l.UID)
 			facts.Logons = append(facts.Logons, incident.Logon{Time: l.Time, Host: shown(l.Host), Username: shown(l.Username), Type: shown(l.Type), From: shown(l.From),
 				LogonID: shown(l.LogonID), TTY: shown(l.TTY), Failed: l.Failed, Source: shown(l.Source), EID: shown(l.EID)})
+			if a := remoteAddr(l.From); a != "" && !l.Failed {
+				e.hourly(l.Username, familyFrom(a), l.Time, h)
+			}
 			if !l.Failed && l.Type != "network" && l.Type != "service" && l.Type != "batch" {
-				e.working(l.Username, l.Time, h)
+				e.hourly(l.Username, familySession, l.Time, h)
 			}
 		}
 		for i := range r.batch.Changes {
@@ -261,28 +263,94 @@ func (e *Engine) connectionOf(c *evidence.Connection, h *history, now time.Time)
 	}
 }
 
-// learnSessions learns in which hours people work here.
+// learnSessions learns in which hours people work here, from where, and who becomes
+// root as the system allows.
 func (e *Engine) learnSessions(all []*evidence.Process, h *history) {
 	for _, p := range all {
-		if interactive(p) {
-			e.working(person(p.Username, p.LoginUser), p.Time, h)
+		if !interactive(p) {
+			continue
+		}
+		user := person(p.Username, p.LoginUser)
+		e.hourly(user, familySession, p.Time, h)
+		if a := remoteAddr(p.LoginSource); a != "" {
+			e.hourly(user, familyFrom(a), p.Time, h)
+		}
+		if score.Authorised(p) {
+			e.hourly(user, familyRoot, p.Time, h)
 		}
 	}
 }
 
-// working learns that a user works here at a time, once an hour.
-func (e *Engine) working(user string, at int64, h *history) {
+// hourly learns that something holds for a user at a time, once an hour.
+func (e *Engine) hourly(user, family string, at int64, h *history) {
 	if user == "" {
 		return
 	}
-	if last, ok := e.hours[user]; ok && at/3600 <= last {
+	k := store.BaselineKey{Username: user, Family: family}
+	if last, ok := e.hours[k]; ok && at/3600 <= last {
 		return
 	}
 	if len(e.hours) >= maxBaselines {
 		clear(e.hours)
 	}
-	e.hours[user] = at / 3600
-	h.observe(user, familySession, at)
+	e.hours[k] = at / 3600
+	h.observe(user, family, at)
+}
+
+// sessions remembers where logins came from, for evidence that names only the user or
+// the session.
+type sessions struct {
+	byKey map[string]login
+}
+
+type login struct {
+	from string
+	at   int64
+}
+
+// maxSessions bounds the logins remembered, sessionAge how long one counts for what
+// its user does, seconds.
+const (
+	maxSessions = 8192
+	sessionAge  = 24 * 3600
+)
+
+func (s *sessions) remember(l *evidence.Logon) {
+	if l.Failed || l.From == "" {
+		return
+	}
+	if s.byKey == nil || len(s.byKey) >= maxSessions {
+		s.byKey = map[string]login{}
+	}
+	for _, k := range sessionKeys(l.Host, l.Username, l.LogonID) {
+		if k != "" && s.byKey[k].at <= l.Time {
+			s.byKey[k] = login{l.From, l.Time}
+		}
+	}
+}
+
+// from is where the login behind a session, or the user's last login, came from.
+func (s *sessions) from(host, user, logonID string, at int64) string {
+	for _, k := range sessionKeys(host, user, logonID) {
+		if l, ok := s.byKey[k]; ok && k != "" && l.at <= at+2 && at-l.at < sessionAge {
+			return l.from
+		}
+	}
+	return ""
+}
+
+func sessionKeys(host, user, logonID string) [2]string {
+	var keys [2]string
+	if logonID != "" && logonID != "0x3e7" {
+		keys[0] = strings.ToLower(host + "\x00" + logonID)
+	}
+	if user != "" {
+		if i := strings.LastIndexByte(user, '\\'); i >= 0 {
+			user = user[i+1:]
+		}
+		keys[1] = strings.ToLower(host + "\x00user\x00" + user)
+	}
+	return keys
 }
 
 // tell gives a cycle's facts to the book, and the batch what that changed.

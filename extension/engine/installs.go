@@ -70,12 +70,13 @@ func (j *Judge) JudgeInstall(in *evidence.Install, installer *evidence.Process, 
 	p := installer
 	if p == nil {
 		p = &evidence.Process{Time: in.Time, Platform: in.Platform, Host: in.Host, Username: in.InstallerUsername, LoginUser: in.LoginUser,
-			Path: in.InstallerPath, CmdLine: in.InstallerCmdLine, Ancestry: in.InstallerAncestry, LogonID: in.LogonID, Session: in.Session, PID: in.InstallerPID}
+			Path: in.InstallerPath, CmdLine: in.InstallerCmdLine, Ancestry: in.InstallerAncestry, LogonID: in.LogonID, Session: in.Session, PID: in.InstallerPID,
+			LoginSource: around.LoginSource}
 	}
 	v.Lineage = lineageOf(p)
 	a.Lineage = v.Lineage
 	a.History = habits(p, familyInstall, h)
-	a.Session = attribution.Session{RemoteAddr: remoteAddr(p.LoginSource), LoginSource: p.LoginSource}
+	a.Session = sessionOf(p, h)
 	v.Attribution = attribution.Attribute(a, j.Attribution)
 	if category, name := score.SuspiciousAncestor(p); category != "" {
 		factors = append(factors, score.Factor{Name: category + "_ancestor", Evidence: "installed under " + name})
@@ -86,7 +87,7 @@ func (j *Judge) JudgeInstall(in *evidence.Install, installer *evidence.Process, 
 	} else if v.Lineage != "" {
 		v.Lineage = "a " + v.Lineage + " ancestor"
 	}
-	factors = append(factors, j.settingFactors(in.Host, in.Time, in.InstallerUsername, in.LoginUser, in.Account)...)
+	factors = append(factors, j.settingFactors(p, in.InstallerUsername, in.LoginUser, in.Account)...)
 	if j.IOC != nil {
 		if v.IOC = presentAll(j.IOC.Install(in, now)); len(v.IOC) > 0 {
 			factors = append(factors, score.Factor{Name: "ioc_match", Evidence: strings.Join(v.IOC, "; ")})
@@ -252,7 +253,8 @@ func (e *Engine) judgeInstall(x *pendingInstall, h *history, now time.Time, youn
 		in.ImagePath = facts.ImagePath
 	}
 	chain := append([]evidence.Ancestor{{PID: in.InstallerPID, Path: in.InstallerPath, CmdLine: in.InstallerCmdLine}}, in.InstallerAncestry...)
-	x.verdict = e.opts.Judge.JudgeInstall(in, installer, h, Surroundings{YoungService: e.youngService(in.Host, chain, in.Time, young)}, now)
+	x.verdict = e.opts.Judge.JudgeInstall(in, installer, h, Surroundings{YoungService: e.youngService(in.Host, chain, in.Time, young),
+		LoginSource: e.sessions.from(in.Host, person(in.InstallerUsername, in.LoginUser), in.LogonID, in.Time)}, now)
 	return nil
 }
 

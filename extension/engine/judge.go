@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -42,6 +43,10 @@ const newFor = 3600
 // volumeTail is the probability below which a day's count is an anomaly.
 const volumeTail = 0.001
 
+// volumeLeast is the count from which there is a volume at all: who comes seldom runs
+// a few commands when they come.
+const volumeLeast = 8
+
 // History is what is known of earlier commands; nil for none.
 type History interface {
 	// Of returns the baseline of a user and family and the host's own rate a day.
@@ -49,6 +54,9 @@ type History interface {
 	// Learned reports whether the host was watched long enough to call
 	// something new.
 	Learned() bool
+	// Administrator reports whether a user is in a group of this host's
+	// administrators.
+	Administrator(username string) evidence.Tristate
 }
 
 // Surroundings is what is known of a process beside itself and its history.
@@ -56,6 +64,8 @@ type Surroundings struct {
 	// YoungService names an ancestor that is an unattributed service younger than a
 	// day; empty for none.
 	YoungService string
+	// LoginSource is where the login behind an install came from.
+	LoginSource string
 }
 
 // Verdict is what Rollcall makes of one command line.
@@ -174,11 +184,11 @@ func (j *Judge) verdict(p *evidence.Process, u understood, h History, around Sur
 	habit := habits(p, best.Family, h)
 	v.Attribution = attribution.Attribute(attribution.Facts{
 		Process: p, Canonical: raw, Concealed: score.Concealed(cmds), Lineage: v.Lineage, YoungService: around.YoungService,
-		Session: attribution.Session{RemoteAddr: remoteAddr(p.LoginSource), LoginSource: p.LoginSource}, History: habit, Now: now,
+		Session: sessionOf(p, h), History: habit, Now: now,
 	}, j.Attribution)
 	factors := score.CommandFactors(p, cmds, len(families))
 	factors = append(factors, v.historyFactors(p, best, h, now)...)
-	factors = append(factors, j.settingFactors(p.Host, p.Time, p.Username, p.LoginUser)...)
+	factors = append(factors, j.settingFactors(p, p.Username, p.LoginUser)...)
 	if around.YoungService != "" {
 		factors = append(factors, score.Factor{Name: "young_service_ancestor", Evidence: around.YoungService})
 		v.Lineage = "the young service " + around.YoungService
@@ -223,17 +233,17 @@ func lineageOf(p *evidence.Process) string {
 }
 
 // settingFactors are what the configuration says of host, hour and account.
-func (j *Judge) settingFactors(host string, at int64, users ...string) []score.Factor {
+func (j *Judge) settingFactors(p *evidence.Process, users ...string) []score.Factor {
 	var out []score.Factor
 	c := &j.Attribution
-	// Hours that nobody configured say nothing.
-	if b := &c.BusinessHours; at > 0 && (b.TimeZone != "" || b.From != "" || b.To != "" || len(b.Days)+len(b.Holidays) > 0) {
-		if inside, why := c.Business(time.Unix(at, 0)); !inside {
+	// Hours that nobody configured say nothing, and machines have none.
+	if p.Time > 0 && c.BusinessHours.Declared() && somebody(p) {
+		if inside, why := c.Business(time.Unix(p.Time, 0)); !inside {
 			out = append(out, score.Factor{Name: "off_hours", Evidence: why})
 		}
 	}
-	if entry := c.Critical(host); entry != "" {
-		out = append(out, score.Factor{Name: "critical_asset", Evidence: fmt.Sprintf("%s is critical by the entry %s", host, entry)})
+	if entry := c.Critical(p.Host); entry != "" {
+		out = append(out, score.Factor{Name: "critical_asset", Evidence: fmt.Sprintf("%s is critical by the entry %s", p.Host, entry)})
 	}
 	for _, u := range users {
 		if entry := c.Sensitive(u); entry != "" {
@@ -269,7 +279,23 @@ func better(a, b *rule.Rule) bool {
 const (
 	familySession = "@session"
 	familyInstall = "@install"
+	familyRoot    = "@root" // became root, or elevated, as the system allows
 )
+
+// familyFrom is the family under which it is learned where a user comes from: the
+// network around an address, since addresses are given out anew.
+func familyFrom(addr string) string {
+	if a, err := netip.ParseAddr(addr); err == nil {
+		bits := 24
+		if a = a.Unmap(); a.Is6() {
+			bits = 64
+		}
+		if p, err := a.WithZone("").Prefix(bits); err == nil {
+			addr = p.String()
+		}
+	}
+	return "@from " + addr
+}
 
 // habits are the days a user has of a family before today.
 func habits(p *evidence.Process, family string, h History) attribution.History {
@@ -285,7 +311,34 @@ func habits(p *evidence.Process, family string, h History) attribution.History {
 	out.UserDays, _ = st.Habit(p.Time)
 	st, _ = h.Of(user, familyInstall)
 	out.InstallDays, _ = st.Habit(p.Time)
+	st, _ = h.Of(user, familyRoot)
+	out.Elevated = st.Observations > 0
+	if out.Administrator = h.Administrator(user); out.Administrator != evidence.Yes {
+		if days, _ := st.Habit(p.Time); days > 0 {
+			out.Administrator = evidence.Yes
+		}
+	}
 	return out
+}
+
+// sessionOf is what is known of a process's login session.
+func sessionOf(p *evidence.Process, h History) attribution.Session {
+	s := attribution.Session{RemoteAddr: remoteAddr(p.LoginSource), LoginSource: p.LoginSource}
+	if s.RemoteAddr == "" || h == nil {
+		return s
+	}
+	user := person(p.Username, p.LoginUser)
+	st, _ := h.Of(user, familyFrom(s.RemoteAddr))
+	days, _ := st.Habit(p.Time)
+	habit, _ := h.Of(user, familySession)
+	all, _ := habit.Habit(p.Time)
+	switch {
+	case days > 0:
+		s.KnownSource = evidence.Yes
+	case all >= 3: // known long enough to say that this is new
+		s.KnownSource = evidence.No
+	}
+	return s
 }
 
 // person is whose habit something is: who logged in, where that is known.
@@ -305,6 +358,16 @@ func interactive(p *evidence.Process) bool {
 		return true
 	}
 	return p.LoginUser != "" && p.Session != "" && p.Session != "4294967295"
+}
+
+// somebody reports whether a person can be behind a process: what services and timers
+// run is nobody's.
+func somebody(p *evidence.Process) bool {
+	if p.Platform == evidence.Windows {
+		u := strings.ToLower(p.Username)
+		return p.Session != "0" && p.LogonID != "0x3e7" && !strings.HasPrefix(u, "nt ") && u != "system" && !strings.HasSuffix(u, "$")
+	}
+	return interactive(p) || p.LoginUser != "" || p.LoginUID == "" && p.Ancestry == nil
 }
 
 // remoteAddr is the address in a login source, empty for a terminal or this host.
@@ -334,7 +397,7 @@ func (v *Verdict) historyFactors(p *evidence.Process, r *rule.Rule, h History, n
 	k := int(st.Today) + 1
 	v.Expected, _ = st.Predict(host)
 	v.Tail = st.Tail(k, 1, host)
-	if v.Tail > volumeTail {
+	if v.Tail > volumeTail || k < volumeLeast {
 		return nil
 	}
 	return []score.Factor{{Name: "volume_anomaly", Evidence: fmt.Sprintf("%d today, %.1f a day expected (p=%.2g)", k, v.Expected, v.Tail)}}

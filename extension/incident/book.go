@@ -429,6 +429,7 @@ func (x *Burst) add(c Command) {
 	}
 	if c.attributed() {
 		x.Attributed++
+		x.Strong = x.Strong || !c.Attribution.Weak()
 	} else if x.Loose == nil || c.stronger(x.Loose) {
 		x.Loose = &c
 	}
@@ -480,17 +481,17 @@ func (x *Burst) judge(w score.Weights) {
 	for _, c := range x.Contexts {
 		techniques[c.Technique] = true
 	}
-	if len(techniques) > 0 {
+	if len(techniques) > 1 { // one is everybody's: who looks at services looks at processes
 		list := make([]string, 0, len(techniques))
 		for t := range techniques {
 			list = append(list, t)
 		}
 		slices.Sort(list)
-		more = append(more, score.Factor{Name: "discovery_chain", Scale: min(1.5, float64(len(list))/2),
+		more = append(more, score.Factor{Name: "discovery_chain", Scale: min(1.5, float64(len(list)-1)/2),
 			Evidence: fmt.Sprintf("%s by the same user near by", strings.Join(list, ", "))})
 	}
 	v := score.Raise(score.Verdict{Score: best.Score, Severity: best.Severity, Reasons: best.Reasons}, more, w)
-	if x.Loose == nil { // somebody's legitimate operation is no chain
+	if x.Loose == nil && !x.Best.Attribution.Weak() { // somebody's legitimate operation is no chain
 		v = score.Verdict{Score: best.Score, Severity: best.Severity, Reasons: best.Reasons}
 	}
 	x.Score, x.Severity, x.Reasons = v.Score, v.Severity, v.Reasons

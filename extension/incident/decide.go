@@ -117,6 +117,11 @@ func (b *Book) findings(x *Incident) Findings {
 			f.Never = include(f.Never, "a command under "+y.Best.Never, maxShown)
 		}
 		if y.Loose == nil {
+			if y.Best.Attribution.Weak() && !y.Strong && y.Score >= b.cfg.EscalateCommand {
+				// That somebody works here accounts for a look at services, not for this.
+				f.LooseCommand = max(f.LooseCommand, y.Score)
+				continue
+			}
 			attributed(y.Score, y.Best.Attribution)
 			continue
 		}

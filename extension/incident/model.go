@@ -205,6 +205,7 @@ type Burst struct {
 	Best       Command   `json:"best"`
 	Loose      *Command  `json:"loose,omitempty"`
 	Attributed int64     `json:"attributed"`
+	Strong     bool      `json:"strong,omitempty"` // something in it is attributed by more than that somebody works here
 	Contexts   []Context `json:"contexts,omitempty"`
 	Wide       bool      `json:"wide"` // it asked for more than single services
 

@@ -186,6 +186,24 @@ func remoteService(p *evidence.Process) string {
 	return ""
 }
 
+// Authorised reports whether a process has administrator's rights that the system
+// gave its user: root by sudo, su or the like, or an elevated token.
+func Authorised(p *evidence.Process) bool {
+	if !elevated(p) {
+		return false
+	}
+	if p.Platform == evidence.Windows {
+		return true
+	}
+	for _, a := range p.Ancestry {
+		switch a.Path[strings.LastIndexByte(a.Path, '/')+1:] {
+		case "sudo", "su", "doas", "pkexec", "run0":
+			return true
+		}
+	}
+	return false
+}
+
 // unauthorised reports effective root for somebody who logged in as another user
 // although nothing in a complete ancestry may change users.
 func unauthorised(p *evidence.Process) bool {
