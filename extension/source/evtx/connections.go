@@ -23,9 +23,7 @@ func (e *Reader) filterConnection(b *Batch, r *record) {
 	case 17:
 		c.Protocol = "udp"
 	}
-	if peer.Other(c.RemoteAddr) && peer.Other(c.LocalAddr) {
-		b.Connections = append(b.Connections, c)
-	}
+	b.connect(c)
 }
 
 // sysmonConnection reads Sysmon 3.
@@ -37,15 +35,26 @@ func (e *Reader) sysmonConnection(b *Batch, r *record) {
 		Protocol: strings.ToLower(text(d, "Protocol")), Inbound: yesNo(d, "Initiated") == evidence.No,
 	}
 	local, remote := "Source", "Destination"
-	// Which side an inbound connection calls the source differs by version; the port
-	// that is served is the smaller one.
-	if c.Inbound && port(r, "DestinationPort") < port(r, "SourcePort") {
-		local, remote = remote, local
+	if c.Inbound {
+		// Which side an inbound connection calls the source differs by version: it is
+		// known by its name, or by the port that is served, the smaller one.
+		source, destination := sameHost(text(d, "SourceHostname"), r.host), sameHost(text(d, "DestinationHostname"), r.host)
+		if destination && !source || destination == source && port(r, "DestinationPort") < port(r, "SourcePort") {
+			local, remote = remote, local
+		}
+	}
+	if strings.HasPrefix(c.Path, "<") { // "<unknown process>"
+		c.Path = ""
 	}
 	c.LocalAddr, c.LocalPort = peer.Address(text(d, local+"Ip")), port(r, local+"Port")
 	c.RemoteAddr, c.RemotePort = peer.Address(text(d, remote+"Ip")), port(r, remote+"Port")
 	c.RemoteName = dash(text(d, remote+"Hostname"))
-	if peer.Other(c.RemoteAddr) && peer.Other(c.LocalAddr) {
+	b.connect(c)
+}
+
+// connect adds a connection to or from another host.
+func (b *Batch) connect(c evidence.Connection) {
+	if peer.Other(c.RemoteAddr) && peer.Other(c.LocalAddr) && c.RemoteAddr != c.LocalAddr {
 		b.Connections = append(b.Connections, c)
 	}
 }

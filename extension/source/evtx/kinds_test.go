@@ -122,6 +122,8 @@ func TestKinds(t *testing.T) {
 		{"4648 shown to a server", []eventOf{security(4648, 0, subject(fieldOf{"TargetUserName", str("bob")}, fieldOf{"TargetDomainName", str("CORP")},
 			fieldOf{"ProcessId", hex64(4)}, fieldOf{"IpAddress", str("10.0.0.5")}, fieldOf{"IpPort", str("445")})...)},
 			logon(func(l *evidence.Logon) { l.Type, l.UID, l.LogonID, l.PID, l.From = "explicit", "", "0x77", 4, "" })},
+		{"4648 of the system, to let somebody in", []eventOf{security(4648, 0, fieldOf{"SubjectUserSid", sidv(18)}, fieldOf{"SubjectUserName", str("WS1$")}, fieldOf{"TargetUserName", str("bob")}, fieldOf{"TargetDomainName", str("CORP")},
+			fieldOf{"TargetServerName", str("localhost")}, fieldOf{"ProcessId", hex64(700)}, fieldOf{"IpAddress", str("127.0.0.1")}, fieldOf{"IpPort", str("0")})}, none},
 		{"4634 and 4647", []eventOf{security(4634, 0, fieldOf{"TargetUserName", str("bob")}), security(4647, 0, fieldOf{"TargetUserName", str("bob")})}, none},
 		{"a session of terminal services", []eventOf{{provider: "Microsoft-Windows-TerminalServices-LocalSessionManager", channel: "x", computer: "ws1.corp.example", id: 21, time: filetime(at, 0), user: sidv(18), own: "EventXML",
 			data: []fieldOf{{"User", str(`CORP\bob`)}, {"SessionID", u32v(2)}, {"Address", str("10.0.0.5")}}}},
@@ -202,6 +204,10 @@ func TestKinds(t *testing.T) {
 			connection(func(c *evidence.Connection) {
 				c.Inbound, c.LocalAddr, c.LocalPort, c.RemoteAddr, c.RemotePort, c.RemoteName = true, "203.0.113.7", 443, "10.0.0.9", 50001, ""
 			})},
+		{"Sysmon 3, inbound, the host by its name", []eventOf{sysmon(3, with(with(with(net, "Initiated", boolv(false)), "DestinationHostname", str("c2.example")), "SourceHostname", str("WS1"))...)},
+			connection(func(c *evidence.Connection) { c.Inbound = true })},
+		{"Sysmon 3 of a process that is gone", []eventOf{sysmon(3, with(net, "Image", str("<unknown process>"))...)}, connection(func(c *evidence.Connection) { c.Path = "" })},
+		{"Sysmon 3 to its own address", []eventOf{sysmon(3, with(net, "DestinationIp", str("10.0.0.9"))...)}, none},
 		{"Sysmon 3 to itself, to everybody", []eventOf{sysmon(3, with(net, "DestinationIp", str("127.0.0.1"))...), sysmon(3, with(net, "DestinationIp", str("ff02:0:0:0:0:0:1:3"))...)}, none},
 		{"Sysmon 22 and 6", []eventOf{sysmon(22, fieldOf{"QueryName", str("x")}), sysmon(6, fieldOf{"ImageLoaded", str("x.sys")})}, none},
 		{"5156, outbound", []eventOf{security(5156, 0, fieldOf{"ProcessID", u64v(700)}, fieldOf{"Application", str(`\device\harddiskvolume1\a.exe`)}, fieldOf{"Direction", str("%%14593")}, fieldOf{"SourceAddress", str("10.0.0.9")}, fieldOf{"SourcePort", str("50001")},

@@ -61,7 +61,8 @@ func (e *Reader) logon(b *Batch, r *record) {
 	b.Logons = append(b.Logons, l)
 }
 
-// explicitLogon reads 4648: a process uses other credentials than its own.
+// explicitLogon reads 4648: a process uses other credentials than its own. When
+// the system does so for this host, it lets somebody in, of which 4624 tells.
 func (e *Reader) explicitLogon(b *Batch, r *record) {
 	d := r.data
 	l := evidence.Logon{
@@ -73,7 +74,8 @@ func (e *Reader) explicitLogon(b *Batch, r *record) {
 	if port, ok := number(d, "IpPort"); ok && port > 0 && port < 1024 {
 		l.From = ""
 	}
-	if !ofTheHost(&l) {
+	system := text(d, "SubjectUserSid") == "S-1-5-18" && strings.EqualFold(text(d, "TargetServerName"), "localhost") && peer.Local(l.From)
+	if !system && !ofTheHost(&l) {
 		b.Logons = append(b.Logons, l)
 	}
 }
@@ -123,14 +125,14 @@ func machinery(uid, user string) bool {
 	case "S-1-5-7", "S-1-5-18", "S-1-5-19", "S-1-5-20":
 		return true
 	}
-	for _, p := range []string{"S-1-5-80-", "S-1-5-82-", "S-1-5-83-", "S-1-5-90-", "S-1-5-96-"} {
+	for _, p := range []string{"S-1-5-80-", "S-1-5-82-", "S-1-5-83-", "S-1-5-90-", "S-1-5-96-", "S-1-5-111-"} {
 		if strings.HasPrefix(uid, p) {
 			return true
 		}
 	}
 	domain, _, _ := strings.Cut(user, `\`)
 	switch strings.ToLower(domain) {
-	case "window manager", "font driver host", "nt service", "iis apppool":
+	case "window manager", "font driver host", "nt service", "iis apppool", "virtual users":
 		return true
 	}
 	return user == "" || strings.HasSuffix(user, "$")

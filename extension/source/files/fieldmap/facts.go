@@ -273,7 +273,7 @@ func (f *facts) addConnection(m *Map, to *evidence.Batch) bool {
 		c.LocalAddr, c.LocalPort = local.addr, local.port
 		c.RemoteAddr, c.RemotePort, c.RemoteName = remote.addr, remote.port, remote.name
 	}
-	if !peer.Other(c.RemoteAddr) {
+	if !peer.Other(c.RemoteAddr) || c.RemoteAddr == c.LocalAddr {
 		return false
 	}
 	c.Time, c.Platform, c.Host, c.Source, c.EID = f.time, f.platform, f.host, m.Name, f.id

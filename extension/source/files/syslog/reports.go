@@ -368,7 +368,7 @@ func firewall(text string) (evidence.Connection, bool) {
 		c.Inbound = true
 		c.LocalAddr, c.LocalPort, c.RemoteAddr, c.RemotePort = dst, dport, src, sport
 	}
-	return c, peer.Other(c.RemoteAddr) && peer.Other(c.LocalAddr)
+	return c, peer.Other(c.RemoteAddr) && peer.Other(c.LocalAddr) && c.RemoteAddr != c.LocalAddr
 }
 
 func port(s string) int64 {

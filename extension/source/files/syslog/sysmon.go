@@ -112,5 +112,5 @@ func sysmonConnection(p *evidence.Process, data map[string]string) (evidence.Con
 	}
 	c.LocalAddr, c.LocalPort = peer.Address(data[local+"Ip"]), port(data[local+"Port"])
 	c.RemoteAddr, c.RemotePort, c.RemoteName = peer.Address(data[remote+"Ip"]), port(data[remote+"Port"]), data[remote+"Hostname"]
-	return c, peer.Other(c.RemoteAddr)
+	return c, peer.Other(c.RemoteAddr) && c.RemoteAddr != c.LocalAddr
 }
