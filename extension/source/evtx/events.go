@@ -163,9 +163,9 @@ func (e *Reader) sysmonProcess(b *Batch, r *record) {
 	p := evidence.Process{
 		Time: r.time, Platform: r.platform, Host: r.host, Source: SourceSysmon, EID: r.eid,
 		PID: anyNumber(d, "ProcessId"), ParentPID: anyNumber(d, "ParentProcessId"),
-		Path: text(d, "Image"), CmdLine: text(d, "CommandLine"), CWD: text(d, "CurrentDirectory"),
+		Path: text(d, "Image"), CmdLine: percent(text(d, "CommandLine")), CWD: text(d, "CurrentDirectory"),
 		OriginalFileName: dash(text(d, "OriginalFileName")),
-		ParentPath:       dash(text(d, "ParentImage")), ParentCmdLine: dash(text(d, "ParentCommandLine")),
+		ParentPath:       dash(text(d, "ParentImage")), ParentCmdLine: percent(dash(text(d, "ParentCommandLine"))),
 		Username: dash(text(d, "User")), LogonID: logonID(d, "LogonId"), Session: text(d, "TerminalSessionId"),
 		IntegrityLevel: dash(text(d, "IntegrityLevel")),
 	}
@@ -247,6 +247,9 @@ func known(id string) string {
 	}
 	return id
 }
+
+// percent takes back that Sysmon doubles per cent signs, in all that it writes.
+func percent(s string) string { return strings.ReplaceAll(s, "%%", "%") }
 
 // dash is "" where the event says "-", its word for nothing.
 func dash(s string) string {

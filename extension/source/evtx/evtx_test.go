@@ -88,11 +88,11 @@ func TestEvents(t *testing.T) {
 		{name: "Sysmon 1",
 			event: eventOf{provider: "Microsoft-Windows-Sysmon", channel: "Microsoft-Windows-Sysmon/Operational", computer: "dc1", id: 1, time: filetime(at, 5_000_000), data: []fieldOf{
 				{"UtcTime", str("2023-11-14 22:13:20.100")}, {"ProcessId", u32v(2728)}, {"Image", str(`C:\Windows\System32\net1.exe`)},
-				{"OriginalFileName", str("net1.exe")}, {"CommandLine", str("net1  start")}, {"CurrentDirectory", str(`C:\Users\a\`)}, {"User", str(`CORP\a`)},
+				{"OriginalFileName", str("net1.exe")}, {"CommandLine", str("net1  start %%TEMP%%")}, {"CurrentDirectory", str(`C:\Users\a\`)}, {"User", str(`CORP\a`)},
 				{"LogonId", hex64(353996)}, {"TerminalSessionId", u32v(2)}, {"IntegrityLevel", str("Medium")},
 				{"ParentProcessId", u32v(3408)}, {"ParentImage", str(`C:\Windows\System32\net.exe`)}, {"ParentCommandLine", str("net  start")}}},
 			process: []evidence.Process{{Time: at, Platform: evidence.Windows, Host: "dc1", PID: 2728, ParentPID: 3408, Path: `C:\Windows\System32\net1.exe`,
-				OriginalFileName: "net1.exe", CmdLine: "net1  start", CWD: `C:\Users\a\`, Username: `CORP\a`, LogonID: "0x566cc", Session: "2",
+				OriginalFileName: "net1.exe", CmdLine: "net1  start %TEMP%", CWD: `C:\Users\a\`, Username: `CORP\a`, LogonID: "0x566cc", Session: "2",
 				IntegrityLevel: "Medium", Elevated: evidence.No, ParentPath: `C:\Windows\System32\net.exe`, ParentCmdLine: "net  start",
 				Source: SourceSysmon, EID: "1"}}},
 		{name: "4104 in one part",

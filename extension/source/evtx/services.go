@@ -131,8 +131,7 @@ func (e *Reader) sysmonRegistry(b *Batch, r *record) {
 		return
 	}
 	key := e.keys.of(r.host, name, r.time)
-	// Sysmon doubles per cent signs.
-	details := strings.ReplaceAll(text(d, "Details"), "%%", "%")
+	details := percent(text(d, "Details"))
 	action := text(d, "EventType")
 	if value == "" {
 		switch action {
