@@ -20,6 +20,9 @@ func cpu(t *testing.T) time.Duration {
 // changed.
 func TestCost(t *testing.T) {
 	needHost(t)
+	if testing.Short() {
+		t.Skip("NOT TESTED: time limits say nothing under -short, which is for the race detector")
+	}
 	w := newWatcher(t)
 	w.settle()
 	p := newPlanter(t)

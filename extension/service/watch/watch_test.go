@@ -38,6 +38,7 @@ func newHost(t testing.TB, o Options) *host {
 		"usr/sbin/web":        "binary",
 		"bin/sh":              "shell",
 		"home/ana/.keep":      "",
+		"dev/shm/.keep":       "",
 		"var/lib/dpkg/status": "Package: web\nStatus: install ok installed\nVersion: 1\n",
 	}
 	list, sums := "/usr/sbin/web\n", fmt.Sprintf("%x  usr/sbin/web\n", md5.Sum([]byte("binary"))) //nolint:gosec // as dpkg does
