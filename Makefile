@@ -71,7 +71,7 @@ simulate:
 	ROLLCALL_SIMULATE=1000x60 ROLLCALL_SIMULATE_FACTORS=1 $(GO) test -count=1 -timeout 60m -v ./tests/simulate
 
 packs:
-	$(GO) run ./extension/cmd/rollcall packs --format osquery --out packs/osquery
+	@set -e; for f in osquery fleet fleet-legacy osctrl; do rm -rf packs/$$f; $(GO) run ./extension/cmd/rollcall packs --format $$f --out packs/$$f; done
 
 clean:
 	rm -rf build

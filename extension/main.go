@@ -12,13 +12,13 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/osquery-rollcall/rollcall/extension/app"
-	"github.com/osquery-rollcall/rollcall/extension/config"
 	"github.com/osquery-rollcall/rollcall/extension/engine"
 	"github.com/osquery-rollcall/rollcall/extension/host"
 	"github.com/osquery-rollcall/rollcall/extension/lifecycle"
@@ -107,7 +107,8 @@ func serve(outer context.Context, log hclog.Logger, socket, configFile, stateDir
 	client := core.NewClient(socket, core.ClientOptions{Timeout: 15 * time.Second})
 	var closers []io.Closer
 	users := host.NewUsers(func(ctx context.Context) (map[string]string, error) { return core.Users(ctx, client) })
-	a, err := app.Open(ctx, app.Options{ConfigFile: configFile, StateDir: stateDir, Logger: log, Users: users, Sources: func(config.Config) []engine.Source {
+	central := &fleet{}
+	a, err := app.Open(ctx, app.Options{ConfigFile: configFile, StateDir: stateDir, Logger: log, Users: users, Parts: central.health, Sources: func(r app.Rooms) []engine.Source {
 		sources := []engine.Source{proc.NewRunning(proc.Options{Logger: log.Named("proc")})}
 		if runtime.GOOS == "linux" {
 			preferred := app.NewPreferred(core.NewProcessEvents(client, nil))
@@ -115,11 +116,14 @@ func serve(outer context.Context, log hclog.Logger, socket, configFile, stateDir
 			closers = append(closers, connector)
 			sources = append(sources, preferred, connector)
 		}
-		return sources
+		live, more := app.Live(r, log)
+		closers = append(closers, more...)
+		return append(sources, live...)
 	}})
 	if err != nil {
 		return errors.Join(err, client.Close())
 	}
+	central.start(client, a, log.Named("central"))
 	collected := make(chan struct{})
 	ready := make(chan struct{})
 	go func() { // ends with ctx, before serve returns
@@ -129,6 +133,9 @@ func serve(outer context.Context, log hclog.Logger, socket, configFile, stateDir
 		case <-ctx.Done():
 			return
 		}
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		wg.Go(func() { central.watcher.Run(ctx) })
 		if a.Engine != nil {
 			if err := a.Engine.Run(ctx); err != nil {
 				log.Error("collector ended", "error", err)

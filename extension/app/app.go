@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -20,6 +21,7 @@ import (
 	"github.com/osquery-rollcall/rollcall/extension/host"
 	"github.com/osquery-rollcall/rollcall/extension/incident"
 	"github.com/osquery-rollcall/rollcall/extension/rule"
+	"github.com/osquery-rollcall/rollcall/extension/score"
 	"github.com/osquery-rollcall/rollcall/extension/service/inventory"
 	"github.com/osquery-rollcall/rollcall/extension/store"
 	"github.com/osquery-rollcall/rollcall/tables"
@@ -41,7 +43,22 @@ type Options struct {
 	// never too late, and this host's services are not part of it.
 	Replay bool
 	// Sources makes the sources once the configuration is known.
-	Sources func(config.Config) []engine.Source
+	Sources func(Rooms) []engine.Source
+	// Administrator tells who is in a group of this host's administrators, Look what
+	// the host shows of an incident, and Parts the health of what runs beside the
+	// engine; each may be nil.
+	Administrator func(username string) evidence.Tristate
+	Look          engine.Looker
+	Parts         func() []store.Health
+}
+
+// Rooms is what sources are made with.
+type Rooms struct {
+	Config  config.Config
+	Host    string
+	Weights score.Weights
+	// Inventory reads this host's services; nil when the evidence is recorded.
+	Inventory *inventory.Reader
 }
 
 // App is a running set of rooms.
@@ -55,23 +72,46 @@ type App struct {
 	Guard  *tables.Guard
 	// Notes are things a person should know, in words.
 	Notes []string
+
+	judge  *current
+	replay bool
+}
+
+// current is the judge in force, for readers that outlive a configuration.
+type current struct{ judge atomic.Pointer[engine.Judge] }
+
+// Judge implements tables.Judge.
+func (c *current) Judge(p *evidence.Process, h engine.History, now time.Time) engine.Verdict {
+	return c.judge.Load().Judge(p, h, now)
+}
+
+// ScoreService implements tables.InventoryScorer.
+func (c *current) ScoreService(s *inventory.Service) (score.Verdict, bool) {
+	return inventory.Judge{Weights: c.judge.Load().Weights}.ScoreService(s)
 }
 
 // NewJudge loads the configuration and the rules without opening any state. Errors
 // of the user's files are notes: the defaults go on.
 func NewJudge(configFile string) (config.Config, *engine.Judge, []string, error) {
-	var notes []string
 	explicit := configFile != ""
 	if !explicit {
 		configFile, explicit = config.File()
 	}
+	var notes []string
 	cfg, err := config.Load(configFile, explicit)
 	if err != nil {
 		notes = append(notes, err.Error())
 	}
+	judge, more, err := judgeFor(cfg)
+	return cfg, judge, append(notes, more...), err
+}
+
+// judgeFor makes the judge a configuration asks for.
+func judgeFor(cfg config.Config) (*engine.Judge, []string, error) {
+	var notes []string
 	set, err := rule.Embedded()
 	if err != nil {
-		return cfg, nil, notes, err
+		return nil, nil, err
 	}
 	if cfg.RulesDir != "" {
 		dir, err := config.OpenRules(cfg.RulesDir)
@@ -89,7 +129,26 @@ func NewJudge(configFile string) (config.Config, *engine.Judge, []string, error)
 	for _, r := range set.Refused() {
 		notes = append(notes, fmt.Sprintf("rule %s refused: %v", r.Origin, r.Err))
 	}
-	return cfg, &engine.Judge{Rules: set, Weights: cfg.ScoreWeights(), Attribution: cfg.Attribution}, notes, nil
+	judge := &engine.Judge{Rules: set, Weights: cfg.ScoreWeights(), Attribution: cfg.Attribution}
+	feeds, more := loadFeeds(cfg.IOCFiles)
+	if feeds != nil {
+		judge.IOC = feeds
+	}
+	return judge, append(notes, more...), nil
+}
+
+// Apply puts another configuration in force while the rooms run. What only a start
+// can change (the collect interval, the log level) stays.
+func (a *App) Apply(_ context.Context, cfg config.Config) error {
+	judge, notes, err := judgeFor(cfg)
+	if err != nil {
+		return err
+	}
+	a.judge.judge.Store(judge)
+	if a.Engine != nil {
+		a.Engine.Apply(judge, *incidents(cfg, a.replay), cfg.Enabled, parts(judge, notes))
+	}
+	return nil
 }
 
 // Open puts an App together.
@@ -101,8 +160,9 @@ func Open(ctx context.Context, o Options) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &App{Config: cfg, Judge: judge, Notes: notes}
-	parts := a.parts()
+	a := &App{Config: cfg, Judge: judge, Notes: notes, judge: &current{}, replay: o.Replay}
+	a.judge.judge.Store(judge)
+	static := parts(judge, notes)
 	for _, n := range notes {
 		o.Logger.Warn("configuration", "problem", n)
 	}
@@ -117,10 +177,20 @@ func Open(ctx context.Context, o Options) (*App, error) {
 	if err != nil {
 		name = ""
 	}
+	rooms := Rooms{Config: cfg, Host: name, Weights: judge.Weights}
+	if !o.Replay {
+		rooms.Inventory = inventory.New("/", inventory.Options{})
+	}
+	var seen tables.FirstSeenReader
 	if !a.Store.ReadOnly() {
 		var sources []engine.Source
 		if o.Sources != nil {
-			sources = o.Sources(cfg)
+			sources = o.Sources(rooms)
+		}
+		for _, s := range sources {
+			if r, ok := s.(tables.FirstSeenReader); ok {
+				seen = r
+			}
 		}
 		var users interface {
 			Name(ctx context.Context, uid string) string
@@ -130,7 +200,8 @@ func Open(ctx context.Context, o Options) (*App, error) {
 		}
 		a.Engine, err = engine.New(ctx, engine.Options{
 			Judge: judge, Store: a.Store, Sources: sources, Logger: o.Logger.Named("engine"), Interval: cfg.CollectInterval,
-			HostID: MachineID(name), Host: name, Static: append(parts, storeHealth), Users: users, Now: o.Now, Incidents: incidents(o.Replay),
+			HostID: MachineID(name), Host: name, Static: append(static, storeHealth), Users: users, Now: o.Now, Incidents: incidents(cfg, o.Replay),
+			Administrator: o.Administrator, Look: o.Look, Parts: o.Parts, Paused: !cfg.Enabled,
 		})
 		if err != nil {
 			return nil, errors.Join(err, a.Store.Close())
@@ -141,40 +212,41 @@ func Open(ctx context.Context, o Options) (*App, error) {
 	if a.Engine != nil {
 		nudger = a.Engine
 	}
-	all := []*tables.Table{
+	var services tables.InventoryReader = noServices{}
+	if rooms.Inventory != nil {
+		services = rooms.Inventory
+	}
+	for _, t := range []*tables.Table{
 		tables.ServiceDiscoveryEvents(a.Store, nudger),
 		tables.ServiceDiscoveryBursts(a.Store, nudger),
-		tables.ServiceDiscoveryScore(judge, evidence.ParsePlatform(runtime.GOOS), time.Now),
+		tables.ServiceDiscoveryScore(a.judge, evidence.ParsePlatform(runtime.GOOS), time.Now),
 		tables.ServiceDiscoveryRules(judge.Rules, a.Store),
 		tables.ServiceDiscoveryHealth(a.Store, a.Guard, time.Now),
 		tables.ServiceDiscoveryBaselines(a.Store, time.Now),
 		tables.ServiceInstallEvents(a.Store, nudger),
-		tables.ServiceInventory(a.inventory(o), inventory.Judge{Weights: judge.Weights}, nil),
+		tables.ServiceInventory(services, a.judge, seen),
 		tables.ServiceIncidents(a.Store, nudger),
 		tables.ServiceIncidentTimeline(a.Store),
 		tables.ServiceIncidentTriage(a.Store),
-	}
-	for _, t := range all {
+	} {
 		a.Tables = append(a.Tables, a.Guard.Wrap(t))
 	}
 	return a, nil
 }
 
-// incidents is how evidence is joined.
-func incidents(replay bool) *incident.Config {
+// incidents is how evidence is joined and decided.
+func incidents(cfg config.Config, replay bool) *incident.Config {
 	c := incident.Default()
+	i := cfg.Incident
+	seconds := func(d time.Duration) int64 { return int64(d / time.Second) }
+	c.Gap, c.Before, c.After, c.Watch = seconds(i.BurstGap), seconds(i.WindowBefore), seconds(i.WindowAfter), seconds(i.Watch)
+	c.EscalateCommand, c.EscalateInstall = score.From(i.EscalateCommand, c.EscalateCommand), score.From(i.EscalateInstall, c.EscalateInstall)
+	c.Stakes = score.From(i.EscalateStakes, c.Stakes)
+	c.Review, c.ReviewAttributed = score.From(i.ReviewUnattributed, c.Review), score.From(i.ReviewAttributed, c.ReviewAttributed)
 	if replay {
 		c.Late, c.Around = 0, 200_000
 	}
 	return &c
-}
-
-// inventory reads the services of this host; recorded evidence has none.
-func (a *App) inventory(o Options) tables.InventoryReader {
-	if o.Replay {
-		return noServices{}
-	}
-	return inventory.New("/", inventory.Options{})
 }
 
 type noServices struct{}
@@ -228,17 +300,17 @@ func (a *App) note(o Options, s string) {
 	o.Logger.Warn("state", "problem", s)
 }
 
-// parts are the health rows of what doesn't change while the program runs. Notes
-// are those of the configuration so far.
-func (a *App) parts() []store.Health {
-	rules := store.Health{Component: "rules", State: evidence.StateOK, Detail: fmt.Sprintf("%d loaded", len(a.Judge.Rules.Rules()))}
-	if n := len(a.Judge.Rules.Refused()); n > 0 {
+// parts are the health rows of what changes only with the configuration. Notes are
+// what is wrong with it.
+func parts(judge *engine.Judge, notes []string) []store.Health {
+	rules := store.Health{Component: "rules", State: evidence.StateOK, Detail: fmt.Sprintf("%d loaded", len(judge.Rules.Rules()))}
+	if n := len(judge.Rules.Refused()); n > 0 {
 		rules.State = evidence.StateDegraded
 		rules.Detail += fmt.Sprintf(", %d refused", n)
 		rules.Remedy = "SELECT origin, error FROM service_discovery_rules WHERE enabled = 0"
 	}
 	conf := store.Health{Component: "config", State: evidence.StateOK, Detail: "loaded"}
-	for _, n := range a.Notes {
+	for _, n := range notes {
 		if !strings.HasPrefix(n, "rule ") {
 			conf.State, conf.Detail = evidence.StateDegraded, n
 		}

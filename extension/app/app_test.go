@@ -15,7 +15,6 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/osquery-rollcall/rollcall/extension/app"
-	"github.com/osquery-rollcall/rollcall/extension/config"
 	"github.com/osquery-rollcall/rollcall/extension/engine"
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 )
@@ -85,8 +84,8 @@ func (once) Read(context.Context, string, int) (evidence.Batch, error) {
 	return evidence.Batch{Processes: []evidence.Process{{Platform: evidence.Linux, PID: 5, CmdLine: "systemctl list-units", Time: time.Now().Unix(), Source: "once"}}, Cursor: "1", Read: 1}, nil
 }
 
-func sources(list ...engine.Source) func(config.Config) []engine.Source {
-	return func(config.Config) []engine.Source { return list }
+func sources(list ...engine.Source) func(app.Rooms) []engine.Source {
+	return func(app.Rooms) []engine.Source { return list }
 }
 
 func TestFromEvidenceToTheTable(t *testing.T) {
@@ -103,7 +102,7 @@ func TestFromEvidenceToTheTable(t *testing.T) {
 		t.Errorf("rows %v", got)
 	}
 	// Beside it a second one reads the same rows and collects nothing.
-	b := open(t, app.Options{ConfigFile: conf, StateDir: filepath.Join(dir, "state"), Sources: func(config.Config) []engine.Source {
+	b := open(t, app.Options{ConfigFile: conf, StateDir: filepath.Join(dir, "state"), Sources: func(app.Rooms) []engine.Source {
 		t.Error("the second one has sources")
 		return nil
 	}})

@@ -3,11 +3,17 @@ package app
 import (
 	"context"
 	"errors"
+	"io"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/osquery-rollcall/rollcall/extension/engine"
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
+	"github.com/osquery-rollcall/rollcall/extension/service/watch"
+	"github.com/osquery-rollcall/rollcall/extension/source/logtail"
 )
 
 // starter is a source that has to be started: the kernel's process connector.
@@ -112,4 +118,21 @@ func (f *Fallback) stop() {
 func (f *Fallback) Close() error {
 	f.stop()
 	return nil
+}
+
+// Live are the sources of this host that need no osquery, on Linux: what changes
+// among its services, and its logs. They are read once at a time and closed by their
+// owner.
+func Live(r Rooms, log hclog.Logger) (sources []engine.Source, closers []io.Closer) {
+	if runtime.GOOS != "linux" || r.Inventory == nil {
+		return nil, nil
+	}
+	services := watch.New(watch.Options{Inventory: r.Inventory, Weights: r.Weights, Logger: log.Named("services")})
+	o := logtail.Options{Host: r.Host, Logger: log.Named("logs")}
+	logs := []*logtail.Source{logtail.NewAudit(o), logtail.NewSyslog(o), logtail.NewPackages(o)}
+	sources, closers = append(sources, services), append(closers, services)
+	for _, l := range logs {
+		sources, closers = append(sources, l), append(closers, l)
+	}
+	return sources, closers
 }

@@ -76,6 +76,10 @@ type Options struct {
 	// Look tells what the host shows of an incident now; nil when the evidence is of
 	// other hosts.
 	Look Looker
+	// Parts are the health rows of what runs beside the engine; nil for none.
+	Parts func() []store.Health
+	// Paused collects nothing until Apply says otherwise.
+	Paused bool
 	// Static are health rows of parts that don't change (rules, configuration).
 	Static []store.Health
 }
@@ -207,6 +211,17 @@ func (e *Engine) Collect(ctx context.Context) error {
 
 func (e *Engine) cycle(ctx context.Context) (more bool, err error) {
 	now := e.opts.Now()
+	if e.opts.Paused {
+		b := &store.Batch{Now: now.Unix(), Health: e.health(nil, nil, now)}
+		if b.Empty() {
+			return false, nil
+		}
+		if err := e.commit(ctx, b); err != nil {
+			return false, fmt.Errorf("commit a cycle: %w", err)
+		}
+		e.wrote(b, now)
+		return false, nil
+	}
 	readings := e.read(ctx)
 	if ctx.Err() != nil {
 		return false, ctx.Err()
@@ -259,9 +274,7 @@ func (e *Engine) cycle(ctx context.Context) (more bool, err error) {
 	for k, v := range b.Baselines {
 		e.bases[k] = v
 	}
-	for _, h := range b.Health {
-		e.written[h.Component] = healthMark{h.State, h.Detail, now}
-	}
+	e.wrote(b, now)
 	if len(b.Events) > 0 {
 		e.opts.Logger.Debug("collected", "events", len(b.Events))
 	}
@@ -274,6 +287,32 @@ func (e *Engine) cycle(ctx context.Context) (more bool, err error) {
 		}
 	}
 	return more, nil
+}
+
+// wrote remembers which health rows are written.
+func (e *Engine) wrote(b *store.Batch, now time.Time) {
+	for _, h := range b.Health {
+		e.written[h.Component] = healthMark{h.State, h.Detail, now}
+	}
+}
+
+// Apply takes another judge, other rules for incidents and other health rows of what
+// the configuration says, from the next cycle on.
+func (e *Engine) Apply(judge *Judge, cfg incident.Config, enabled bool, static []store.Health) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.opts.Judge, e.opts.Incidents, e.opts.Paused = judge, &cfg, !enabled
+	cfg.HostUUID, cfg.Weights = e.opts.HostID, judge.Weights
+	e.book.Reconfigure(cfg)
+	for _, h := range static {
+		i := slices.IndexFunc(e.opts.Static, func(s store.Health) bool { return s.Component == h.Component })
+		if i < 0 {
+			e.opts.Static = append(e.opts.Static, h)
+			continue
+		}
+		e.opts.Static = slices.Clone(e.opts.Static)
+		e.opts.Static[i] = h
+	}
 }
 
 // commit writes a batch. When the store had to begin a new database, everything the
@@ -533,6 +572,16 @@ func (e *Engine) health(readings []reading, matched map[string]int64, now time.T
 	}
 	for _, h := range e.opts.Static {
 		add(h)
+	}
+	if e.opts.Parts != nil {
+		for _, h := range e.opts.Parts() {
+			add(h)
+		}
+	}
+	if e.opts.Paused {
+		add(store.Health{Component: "collector", State: evidence.StateOff, Detail: "switched off by the configuration (enabled: false)", Remedy: "set enabled: true"})
+	} else if _, was := e.written["collector"]; was {
+		add(store.Health{Component: "collector", State: evidence.StateOK})
 	}
 	for _, r := range readings {
 		h := store.Health{Component: r.source.Name(), State: evidence.StateOK, Read: r.batch.Read, Matched: matched[r.source.Name()],

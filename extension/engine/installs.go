@@ -276,7 +276,7 @@ func (e *Engine) installer(in *evidence.Install) *evidence.Process {
 	for i, r := range near {
 		candidates[i] = e.processOf(r, in.Platform)
 	}
-	best, _ := pickInstaller(in, candidates)
+	best, _ := service.Installer(in, candidates)
 	if best < 0 {
 		return nil
 	}

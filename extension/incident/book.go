@@ -45,6 +45,7 @@ type Config struct {
 
 	EscalateCommand  int // an unattributed command or burst from here on is escalated
 	EscalateInstall  int // so is an unattributed install
+	Stakes           int // so is either on a critical asset, or of a sensitive account
 	Review           int // what is unattributed is reviewed from here on
 	ReviewAttributed int // what is attributed is reviewed from here on
 
@@ -56,7 +57,7 @@ type Config struct {
 func Default() Config {
 	return Config{
 		Gap: 30 * 60, Before: 3600, After: 3600, Watch: 86400, Late: 6 * 3600, Around: 4096,
-		EscalateCommand: 40, EscalateInstall: 60, Review: 20, ReviewAttributed: 60,
+		EscalateCommand: 40, EscalateInstall: 60, Stakes: 20, Review: 20, ReviewAttributed: 60,
 		Weights: score.DefaultWeights(),
 	}
 }
@@ -124,6 +125,14 @@ func NewBook(cfg Config) *Book {
 		cfg.Weights = score.DefaultWeights()
 	}
 	return &Book{cfg: cfg, hosts: map[string]*hostBook{}, dests: map[string]Destination{}}
+}
+
+// Reconfigure takes another configuration for what comes.
+func (b *Book) Reconfigure(cfg Config) {
+	if cfg.Weights == nil {
+		cfg.Weights = score.DefaultWeights()
+	}
+	b.cfg = cfg
 }
 
 // Restore puts back what an earlier run stored: bursts and incidents that may still

@@ -48,7 +48,7 @@ func Decide(f Findings, cfg Config) (decision string, reasons []string) {
 	if f.LooseInstall >= cfg.EscalateInstall {
 		because("nobody is known for an install that scores %d (%s)", f.LooseInstall, score.Severity(f.LooseInstall))
 	}
-	if loose >= cfg.Review {
+	if loose >= cfg.Stakes {
 		if f.Critical != "" {
 			because("the host is critical: %s", f.Critical)
 		}

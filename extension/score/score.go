@@ -158,6 +158,23 @@ func Severity(score int) string {
 	return "critical"
 }
 
+// From is the lowest score of a severity; other for a word that is none.
+func From(severity string, other int) int {
+	switch severity {
+	case "informational":
+		return 0
+	case "low":
+		return 20
+	case "medium":
+		return 40
+	case "high":
+		return 60
+	case "critical":
+		return 80
+	}
+	return other
+}
+
 func logit(p float64) float64   { return math.Log(p / (1 - p)) }
 func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
 

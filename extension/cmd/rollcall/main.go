@@ -42,7 +42,8 @@ func commands() []command {
 		{"score", "explain what a command line runs and how it scores", runScore},
 		{"incident", "show incidents: what happened, whose it is, what to do", runIncident},
 		{"rules", "list rules, or survey a directory of Sigma rules", runRules},
-		{"packs", "write the scheduled queries for osquery", runPacks},
+		{"packs", "write or check a fleet's scheduled queries", runPacks},
+		{"config", "check, show or describe the configuration", runConfig},
 		{"version", "print the version", func(_ context.Context, env *environment, _ []string) error {
 			fmt.Fprintln(env.stdout, "rollcall", version.String())
 			return nil

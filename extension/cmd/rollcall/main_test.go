@@ -49,7 +49,7 @@ func TestMistakesInTheCall(t *testing.T) {
 		{[]string{"rules", "a"}, `unexpected argument "a"`},
 		{[]string{"rules", "--survey", "main_test.go"}, "names a directory"},
 		{[]string{"packs", "a"}, `unexpected argument "a"`},
-		{[]string{"packs", "--format", "fleet"}, "--format is osquery"},
+		{[]string{"packs", "--format", "xml"}, "--format is osquery"},
 	} {
 		code, stdout, stderr := call(t, "", c.args...)
 		if code != 2 || !strings.Contains(stderr, c.want) || stdout != "" {
@@ -317,8 +317,9 @@ func TestRulesAndPacks(t *testing.T) {
 	}
 	dir := filepath.Join(t.TempDir(), "a", "b")
 	code, stdout, _ = call(t, "", "packs", "--out", dir)
-	data, err := os.ReadFile(strings.TrimSpace(stdout))
-	if code != 0 || err != nil || string(data) != pack || filepath.Dir(strings.TrimSpace(stdout)) != dir {
+	first, _, _ := strings.Cut(stdout, "\n")
+	data, err := os.ReadFile(first)
+	if code != 0 || err != nil || string(data) != pack || filepath.Dir(first) != dir {
 		t.Errorf("packs --out: exit %d, %q, %v", code, stdout, err)
 	}
 	conf := filepath.Join(t.TempDir(), "rollcall.yaml")

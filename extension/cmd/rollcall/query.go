@@ -16,7 +16,6 @@ import (
 
 	"github.com/osquery-rollcall/rollcall/extension/app"
 	"github.com/osquery-rollcall/rollcall/extension/cmd/rollcall/term"
-	"github.com/osquery-rollcall/rollcall/extension/config"
 	"github.com/osquery-rollcall/rollcall/extension/engine"
 	"github.com/osquery-rollcall/rollcall/extension/source/proc"
 	"github.com/osquery-rollcall/rollcall/extension/sqlshell"
@@ -55,6 +54,7 @@ type session struct {
 	connector *app.Fallback
 	cancel    context.CancelFunc
 	collector chan struct{}
+	closers   []io.Closer
 }
 
 type sessionFlags struct {
@@ -87,7 +87,7 @@ func (f *sessionFlags) open(ctx context.Context, env *environment) (*session, er
 		}
 		o.Replay, o.Now, o.Temporary = true, s.from.now, f.temporary || f.stateDir == ""
 	}
-	o.Sources = func(config.Config) []engine.Source {
+	o.Sources = func(r app.Rooms) []engine.Source {
 		if s.from != nil {
 			return s.from.sources()
 		}
@@ -96,7 +96,9 @@ func (f *sessionFlags) open(ctx context.Context, env *environment) (*session, er
 			s.connector = app.NewFallback(life, proc.NewConnector(proc.Options{Logger: log.Named("proc")}), nil)
 			sources = append(sources, s.connector)
 		}
-		return sources
+		live, closers := app.Live(r, log)
+		s.closers = closers
+		return append(sources, live...)
 	}
 	s.app, err = app.Open(ctx, o)
 	if err != nil {
@@ -167,6 +169,9 @@ func (s *session) close() error {
 	}
 	if s.connector != nil {
 		errs = append(errs, s.connector.Close())
+	}
+	for _, c := range s.closers {
+		errs = append(errs, c.Close())
 	}
 	if s.from != nil {
 		errs = append(errs, s.from.Close())
