@@ -328,9 +328,11 @@ func TestPackageFileChanged(t *testing.T) {
 }
 
 func TestFirstScan(t *testing.T) {
-	young := func(n int, o Options) *host {
-		h := newHost(t, o)
-		time.Sleep(1100 * time.Millisecond) // what is there becomes old
+	young := func(n int) *host {
+		h := newHost(t, Options{})
+		time.Sleep(200 * time.Millisecond) // what is there becomes old
+		since := time.Now()
+		time.Sleep(2 * tick)
 		tree := map[string]string{}
 		for i := range n {
 			tree[fmt.Sprintf("etc/systemd/system/young%d.service", i)] = evil
@@ -338,10 +340,10 @@ func TestFirstScan(t *testing.T) {
 		tree["usr/lib/systemd/system/base3.service"] = "x"
 		tree["etc/systemd/system/base4.service.d/x.conf"] = "[Service]\nExecStartPre=/dev/shm/x\n"
 		h.plant(tree)
+		h.src.recent = time.Since(since)
 		return h
 	}
-	h := young(2, Options{Recent: time.Second})
-	h.src.recent = 500 * time.Millisecond
+	h := young(2)
 	b := h.read()
 	var got []string
 	for _, in := range b.Installs {
@@ -357,7 +359,7 @@ func TestFirstScan(t *testing.T) {
 		t.Error("told twice")
 	}
 
-	h = newHost(t, Options{Recent: time.Second})
+	h = newHost(t, Options{Recent: time.Minute})
 	if b := h.read(); len(b.Installs) != 0 {
 		t.Errorf("a host made just now tells of %d", len(b.Installs))
 	}
@@ -373,13 +375,15 @@ func TestFirstScanDoesNotFlood(t *testing.T) {
 		tree[fmt.Sprintf("usr/lib/systemd/system/packaged%d.service", i)] = evil
 	}
 	h.plant(tree)
-	time.Sleep(1100 * time.Millisecond)
+	time.Sleep(200 * time.Millisecond)
+	since := time.Now()
+	time.Sleep(2 * tick)
 	tree = map[string]string{"etc/systemd/system/worst.service": "[Service]\nExecStart=/dev/shm/.x\n"}
 	for i := range 100 {
 		tree[fmt.Sprintf("etc/systemd/system/young%d.service", i)] = evil
 	}
 	h.plant(tree)
-	h.src.recent = 500 * time.Millisecond
+	h.src.recent = time.Since(since)
 	b := h.read()
 	if len(b.Installs) != maxFirst || len(b.Gaps) != 1 || !strings.Contains(b.Gaps[0].Reason, "101 services") {
 		t.Errorf("%d rows, %+v", len(b.Installs), b.Gaps)
