@@ -62,7 +62,7 @@ func (s *Scans) refresh(path string) (changed bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("open the scan %s: %w", path, err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	info, err := f.Stat()
 	if err != nil {
 		return false, fmt.Errorf("open the scan %s: %w", path, err)

@@ -123,8 +123,9 @@ func TestBounds(t *testing.T) {
 		"elsewhere": io.MultiReader(strings.NewReader(`{"other": [`), &endless{text: `{"a": [1, "x"]},                                                        `}),
 		"blanks":    &endless{text: strings.Repeat(" ", 4096)},
 	} {
-		if found, err := Load("x", io.LimitReader(r, 2*MaxScan)); !errors.Is(err, ErrLarge) || len(found) != 0 {
-			t.Errorf("%s: %d, %v", name, len(found), err)
+		l := &loader{in: &limited{r: io.LimitReader(r, 2<<20), left: 1 << 20, part: maxPart}}
+		if err := l.load(); !errors.Is(err, ErrLarge) || len(l.found) != 0 {
+			t.Errorf("%s: %d, %v", name, len(l.found), err)
 		}
 	}
 	long := strings.Repeat("ä", 1000)
