@@ -10,7 +10,7 @@ LINT      := $(TOOLS)/golangci-lint
 LINT_VERSION := v2.12.2
 FUZZTIME  ?= 30s
 
-.PHONY: all build run test race lint cross fuzz bench corpora simulate packs clean
+.PHONY: all build run test race lint cross fuzz bench corpora simulate live packs clean
 
 all: build
 
@@ -69,6 +69,10 @@ corpora:
 # and what each factor is worth.
 simulate:
 	ROLLCALL_SIMULATE=1000x60 ROLLCALL_SIMULATE_FACTORS=1 $(GO) test -count=1 -timeout 60m -v ./tests/simulate
+
+# Plants ways to stay on this host and removes them again: root on Linux only.
+live:
+	ROLLCALL_LIVE=1 $(GO) test -count=1 -v ./tests/live
 
 packs:
 	@set -e; for f in osquery fleet fleet-legacy osctrl; do rm -rf packs/$$f; $(GO) run ./extension/cmd/rollcall packs --format $$f --out packs/$$f; done

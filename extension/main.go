@@ -108,7 +108,7 @@ func serve(outer context.Context, log hclog.Logger, socket, configFile, stateDir
 	var closers []io.Closer
 	users := host.NewUsers(func(ctx context.Context) (map[string]string, error) { return core.Users(ctx, client) })
 	central := &fleet{}
-	a, err := app.Open(ctx, app.Options{ConfigFile: configFile, StateDir: stateDir, Logger: log, Users: users, Parts: central.health, Sources: func(r app.Rooms) []engine.Source {
+	a, err := app.Open(ctx, app.Options{ConfigFile: configFile, StateDir: stateDir, Logger: log, Users: users, Parts: central.health, Core: asked{client}, Sources: func(r app.Rooms) []engine.Source {
 		sources := []engine.Source{proc.NewRunning(proc.Options{Logger: log.Named("proc")})}
 		if runtime.GOOS == "linux" {
 			preferred := app.NewPreferred(core.NewProcessEvents(client, nil))

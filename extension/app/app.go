@@ -44,12 +44,10 @@ type Options struct {
 	Replay bool
 	// Sources makes the sources once the configuration is known.
 	Sources func(Rooms) []engine.Source
-	// Administrator tells who is in a group of this host's administrators, Look what
-	// the host shows of an incident, and Parts the health of what runs beside the
-	// engine; each may be nil.
-	Administrator func(username string) evidence.Tristate
-	Look          engine.Looker
-	Parts         func() []store.Health
+	// Parts are the health of what runs beside the engine, Core asks osquery where
+	// this platform has no files to read; both may be nil.
+	Parts func() []store.Health
+	Core  host.Querier
 }
 
 // Rooms is what sources are made with.
@@ -74,6 +72,7 @@ type App struct {
 	Notes []string
 
 	judge  *current
+	facts  *host.Facts // nil when nobody looks at the host
 	replay bool
 }
 
@@ -192,6 +191,15 @@ func Open(ctx context.Context, o Options) (*App, error) {
 				seen = r
 			}
 		}
+		var look engine.Looker
+		var administrator func(string) evidence.Tristate
+		if !o.Replay {
+			a.facts = a.look(o, rooms, o.Logger.Named("facts"))
+			look = a.facts
+			if runtime.GOOS == "linux" {
+				administrator = newAdmins().administrator
+			}
+		}
 		var users interface {
 			Name(ctx context.Context, uid string) string
 		}
@@ -201,7 +209,7 @@ func Open(ctx context.Context, o Options) (*App, error) {
 		a.Engine, err = engine.New(ctx, engine.Options{
 			Judge: judge, Store: a.Store, Sources: sources, Logger: o.Logger.Named("engine"), Interval: cfg.CollectInterval,
 			HostID: MachineID(name), Host: name, Static: append(static, storeHealth), Users: users, Now: o.Now, Incidents: incidents(cfg, o.Replay),
-			Administrator: o.Administrator, Look: o.Look, Parts: o.Parts, Paused: !cfg.Enabled,
+			Administrator: administrator, Look: look, Parts: o.Parts, Paused: !cfg.Enabled,
 		})
 		if err != nil {
 			return nil, errors.Join(err, a.Store.Close())
@@ -321,6 +329,9 @@ func parts(judge *engine.Judge, notes []string) []store.Health {
 // Close ends the generators and closes the state.
 func (a *App) Close() error {
 	a.Guard.Wait()
+	if a.facts != nil {
+		a.facts.Wait()
+	}
 	return a.Store.Close()
 }
 

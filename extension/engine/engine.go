@@ -12,6 +12,7 @@ import (
 	"sort"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -101,6 +102,18 @@ type Engine struct {
 	// learned once.
 	hours    map[store.BaselineKey]int64
 	sessions sessions
+	states   atomic.Pointer[map[string]State] // of the sources, as of the last cycle
+}
+
+// State is how a source is.
+type State struct{ State, Detail string }
+
+// States are how the sources are, by name, as of the last cycle.
+func (e *Engine) States() map[string]State {
+	if p := e.states.Load(); p != nil {
+		return *p
+	}
+	return nil
 }
 
 type healthMark struct {
@@ -583,6 +596,8 @@ func (e *Engine) health(readings []reading, matched map[string]int64, now time.T
 	} else if _, was := e.written["collector"]; was {
 		add(store.Health{Component: "collector", State: evidence.StateOK})
 	}
+	states := make(map[string]State, len(readings))
+	defer func() { e.states.Store(&states) }()
 	for _, r := range readings {
 		h := store.Health{Component: r.source.Name(), State: evidence.StateOK, Read: r.batch.Read, Matched: matched[r.source.Name()],
 			Dropped: r.batch.Dropped, Gaps: int64(len(r.batch.Gaps))}
@@ -602,6 +617,17 @@ func (e *Engine) health(readings []reading, matched map[string]int64, now time.T
 		for i := range r.batch.Processes {
 			h.LastEvent = max(h.LastEvent, r.batch.Processes[i].Time)
 		}
+		for i := range r.batch.Installs {
+			h.LastEvent = max(h.LastEvent, r.batch.Installs[i].Time)
+		}
+		for i := range r.batch.Logons {
+			h.LastEvent = max(h.LastEvent, r.batch.Logons[i].Time)
+		}
+		for i := range r.batch.Connections {
+			h.LastEvent = max(h.LastEvent, r.batch.Connections[i].Time)
+		}
+		h.Matched += int64(len(r.batch.Installs))
+		states[h.Component] = State{h.State, h.Detail}
 		add(h)
 	}
 	return out

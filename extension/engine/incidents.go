@@ -128,7 +128,7 @@ func commandOf(ev *store.Event, p *evidence.Process, v Verdict) incident.Command
 		Actor:  incident.Actor{Username: q.Username, LoginUser: q.LoginUser, Session: q.Session, LogonID: q.LogonID, PIDs: ownPIDs(p.PID, p.Ancestry)},
 		Origin: shown(originOf(p)), PID: q.PID, Path: q.Path, CmdLine: q.CmdLine, Parent: q.ParentPath, ParentCmdLine: q.ParentCmdLine, Canonical: presentAll(v.Canonical), Family: ev.Family, Scope: ev.Scope,
 		Technique: ev.Technique, Remote: ev.RemoteHost, From: q.LoginSource, Elevated: q.Elevated, Container: q.ContainerID, Source: q.Source, EID: q.EID,
-		Verdict:  incident.Verdict{Score: v.Score, Severity: v.Severity, Reasons: v.Reasons, Attribution: v.Attribution, Never: v.Lineage, IOC: v.IOC},
+		Verdict:  incident.Verdict{Score: v.Score, Severity: v.Severity, Reasons: v.Reasons, Attribution: v.Attribution, Never: v.Lineage, IOC: v.IOC, Critical: v.Critical, Sensitive: v.Sensitive},
 		Expected: v.Expected, Tail: v.Tail,
 	}
 }
@@ -353,14 +353,24 @@ func sessionKeys(host, user, logonID string) [2]string {
 	return keys
 }
 
+// How many incidents are looked at on the host in a cycle, and how often one is,
+// in seconds.
+const (
+	maxLooks  = 5
+	lookEvery = 10
+)
+
 // tell gives a cycle's facts to the book, and the batch what that changed.
 func (e *Engine) tell(ctx context.Context, b *store.Batch, installs []*pendingInstall, facts incident.Facts) {
 	changed := e.book.Add(facts)
+	looks := 0
 	for _, x := range changed.Incidents {
-		if e.opts.Look != nil && x.Decision != incident.Record && x.Facts.Looked == 0 {
-			x.Facts = e.opts.Look.Look(ctx, x)
-			e.book.Reconsider(x)
+		if e.opts.Look == nil || x.Decision == incident.Record || looks == maxLooks || facts.Now-x.Facts.Looked < lookEvery {
+			continue
 		}
+		looks++ // each may take two seconds
+		x.Facts = e.opts.Look.Look(ctx, x)
+		e.book.Reconsider(x)
 	}
 	b.Bursts, b.Incidents, b.Destinations = changed.Bursts, changed.Incidents, changed.Destinations
 	b.Around = incident.Facts{Logons: facts.Logons, Changes: facts.Changes, Connections: changed.Unusual}

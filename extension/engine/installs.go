@@ -23,7 +23,7 @@ const (
 	installWindow = 120
 	// The processes looked through for who installed something: how long before and
 	// after it they started, in seconds, and how many.
-	installerBefore = 180
+	installerBefore = 1800 // package managers take long
 	installerAfter  = 20
 	installerMost   = 512
 )
@@ -34,6 +34,9 @@ func installFacts(in *evidence.Install) service.Install {
 	image := in.ImagePath
 	if image == "" {
 		image = strings.TrimSpace(in.Path + " " + in.Args)
+	}
+	if image == "" && in.ServiceDLL != "" {
+		image = `%SystemRoot%\System32\svchost.exe -k netsvcs` // what loads libraries for services
 	}
 	kind := service.Kind(in.Kind)
 	if kind == "" || kind == service.WindowsService && t.Driver() {
@@ -53,6 +56,8 @@ type InstallVerdict struct {
 	Lineage     string // as Verdict.Lineage
 	IOC         []string
 	Found       service.Findings
+	// Critical and Sensitive are as in Verdict.
+	Critical, Sensitive string
 }
 
 // JudgeInstall scores an install at the time now. Installer is the process that did
@@ -87,7 +92,9 @@ func (j *Judge) JudgeInstall(in *evidence.Install, installer *evidence.Process, 
 	} else if v.Lineage != "" {
 		v.Lineage = "a " + v.Lineage + " ancestor"
 	}
-	factors = append(factors, j.settingFactors(p, in.InstallerUsername, in.LoginUser, in.Account)...)
+	setting := j.setting(p, in.InstallerUsername, in.LoginUser, in.Account)
+	v.Critical, v.Sensitive = setting.critical, setting.sensitive
+	factors = append(factors, setting.factors...)
 	if j.IOC != nil {
 		if v.IOC = presentAll(j.IOC.Install(in, now)); len(v.IOC) > 0 {
 			factors = append(factors, score.Factor{Name: "ioc_match", Evidence: strings.Join(v.IOC, "; ")})
@@ -130,7 +137,8 @@ func (e *Engine) installs(ctx context.Context, readings []reading, now time.Time
 	latest := map[int64]*store.Install{}
 	for _, in := range all {
 		id := installIdentity(in)
-		if first := latest[id]; first != nil && in.Time-first.Install.Time <= installWindow {
+		// One source tells each install once: what it tells twice happened twice.
+		if first := latest[id]; first != nil && in.Time-first.Install.Time <= installWindow && (first.Install.Source != in.Source || first.Install.EID == in.EID) {
 			mergeInstall(&first.Install, in)
 			continue
 		}
@@ -219,7 +227,7 @@ func (e *Engine) judgeInstalls(list []*pendingInstall, h *history, now time.Time
 			ID: x.row.InstallID, Time: in.Time, Host: in.Host, Platform: in.Platform, Actor: x.actor, Action: in.Action, Kind: in.Kind, Name: in.Name,
 			Path: in.Path, Args: in.Args, Image: in.ImagePath, UnitPath: in.UnitPath, Account: in.Account, SHA256: in.SHA256, Package: in.Package,
 			Installer: in.InstallerCmdLine, Source: in.Source, EID: in.EID,
-			Verdict: incident.Verdict{Score: v.Score, Severity: v.Severity, Reasons: v.Reasons, Attribution: v.Attribution, Never: v.Lineage, IOC: v.IOC},
+			Verdict: incident.Verdict{Score: v.Score, Severity: v.Severity, Reasons: v.Reasons, Attribution: v.Attribution, Never: v.Lineage, IOC: v.IOC, Critical: v.Critical, Sensitive: v.Sensitive},
 		}
 		facts.Installs = append(facts.Installs, made)
 		if in.Action == evidence.Created && !v.Attribution.Attributed() {
@@ -286,7 +294,8 @@ func (e *Engine) installer(in *evidence.Install) *evidence.Process {
 func (e *Engine) processOf(r *remembered, platform evidence.Platform) evidence.Process {
 	return evidence.Process{
 		Time: r.time, Platform: platform, Host: r.host, PID: r.pid, ParentPID: r.parent, Path: r.path, CmdLine: r.cmdline,
-		Username: r.username, LoginUser: r.loginUser, Session: r.session, LogonID: r.logonID, Ancestry: e.lineage.chain(r.host, r.pid, r.parent, r.time),
+		Username: r.username, LoginUser: r.loginUser, Session: r.session, LogonID: r.logonID,
+		UID: r.uid, CWD: r.cwd, ContainerID: r.containerID, LoginSource: r.loginSource, ArgsJoined: r.argsJoined, Ancestry: e.lineage.chain(r.host, r.pid, r.parent, r.time),
 	}
 }
 
@@ -297,7 +306,7 @@ func fillInstaller(in *evidence.Install, p *evidence.Process) {
 		from string
 	}{
 		{&in.InstallerPath, p.Path}, {&in.InstallerCmdLine, p.CmdLine}, {&in.InstallerUsername, p.Username},
-		{&in.LoginUser, p.LoginUser}, {&in.Session, p.Session}, {&in.LogonID, p.LogonID},
+		{&in.LoginUser, p.LoginUser}, {&in.Session, p.Session}, {&in.LogonID, p.LogonID}, {&in.InstallerUID, p.UID},
 	} {
 		if *f.to == "" {
 			*f.to = f.from

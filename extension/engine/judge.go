@@ -87,6 +87,9 @@ type Verdict struct {
 	// "young service"), and IOC the indicators that matched.
 	Lineage string
 	IOC     []string
+	// Critical and Sensitive are the entries of the configuration that name the host
+	// or the account, empty for none.
+	Critical, Sensitive string
 	// Expected is the baseline's mean a day, Tail the probability of as many commands
 	// as today's; 0 is unknown.
 	Expected float64
@@ -188,7 +191,9 @@ func (j *Judge) verdict(p *evidence.Process, u understood, h History, around Sur
 	}, j.Attribution)
 	factors := score.CommandFactors(p, cmds, len(families))
 	factors = append(factors, v.historyFactors(p, best, h, now)...)
-	factors = append(factors, j.settingFactors(p, p.Username, p.LoginUser)...)
+	setting := j.setting(p, p.Username, p.LoginUser)
+	v.Critical, v.Sensitive = setting.critical, setting.sensitive
+	factors = append(factors, setting.factors...)
 	if around.YoungService != "" {
 		factors = append(factors, score.Factor{Name: "young_service_ancestor", Evidence: around.YoungService})
 		v.Lineage = "the young service " + around.YoungService
@@ -232,26 +237,32 @@ func lineageOf(p *evidence.Process) string {
 	return lineage
 }
 
-// settingFactors are what the configuration says of host, hour and account.
-func (j *Judge) settingFactors(p *evidence.Process, users ...string) []score.Factor {
-	var out []score.Factor
+// setting is what the configuration says of host, hour and account.
+type setting struct {
+	critical, sensitive string
+	factors             []score.Factor
+}
+
+func (j *Judge) setting(p *evidence.Process, users ...string) (s setting) {
 	c := &j.Attribution
 	// Hours that nobody configured say nothing, and machines have none.
 	if p.Time > 0 && c.BusinessHours.Declared() && somebody(p) {
 		if inside, why := c.Business(time.Unix(p.Time, 0)); !inside {
-			out = append(out, score.Factor{Name: "off_hours", Evidence: why})
+			s.factors = append(s.factors, score.Factor{Name: "off_hours", Evidence: why})
 		}
 	}
 	if entry := c.Critical(p.Host); entry != "" {
-		out = append(out, score.Factor{Name: "critical_asset", Evidence: fmt.Sprintf("%s is critical by the entry %s", p.Host, entry)})
+		s.critical = entry
+		s.factors = append(s.factors, score.Factor{Name: "critical_asset", Evidence: fmt.Sprintf("%s is critical by the entry %s", p.Host, entry)})
 	}
 	for _, u := range users {
 		if entry := c.Sensitive(u); entry != "" {
-			out = append(out, score.Factor{Name: "sensitive_account", Evidence: fmt.Sprintf("%s is sensitive by the entry %s", u, entry)})
+			s.sensitive = entry
+			s.factors = append(s.factors, score.Factor{Name: "sensitive_account", Evidence: fmt.Sprintf("%s is sensitive by the entry %s", u, entry)})
 			break
 		}
 	}
-	return out
+	return s
 }
 
 func (j *Judge) understand(p *evidence.Process) cmdline.Result {

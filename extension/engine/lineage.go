@@ -27,6 +27,11 @@ type remembered struct {
 	loginUser   string
 	session     string
 	logonID     string
+	uid         string
+	cwd         string
+	containerID string
+	loginSource string
+	argsJoined  bool
 }
 
 // processKey names a process among those of several hosts.
@@ -55,7 +60,8 @@ func (l *lineage) remember(p *evidence.Process) {
 		return
 	}
 	r := remembered{pid: p.PID, parent: p.ParentPID, time: p.Time, host: p.Host, path: p.Path, cmdline: p.CmdLine,
-		username: p.Username, loginUser: p.LoginUser, session: p.Session, logonID: p.LogonID}
+		username: p.Username, loginUser: p.LoginUser, session: p.Session, logonID: p.LogonID,
+		uid: p.UID, cwd: p.CWD, containerID: p.ContainerID, loginSource: p.LoginSource, argsJoined: p.ArgsJoined}
 	if len(r.cmdline) > maxRemembered {
 		r.cmdline = strings.Clone(r.cmdline[:maxRemembered]) // or all of it is kept
 	}

@@ -200,7 +200,10 @@ func (b *Book) Add(f Facts) Changed {
 	slices.SortStableFunc(items, func(x, y item) int { return cmp.Compare(x.time, y.time) })
 	for _, it := range items {
 		if it.command != nil {
-			b.command(*it.command)
+			// The incident is there before what follows in the same cycle.
+			x := b.command(*it.command)
+			x.judge(b.cfg.Weights)
+			b.open(x)
 		} else {
 			b.install(*it.install)
 		}
@@ -361,8 +364,8 @@ func (x *Incident) quiet() bool {
 	return x.Decision == Record && x.Attribution.Attributed()
 }
 
-// command adds a command to the burst it belongs to.
-func (b *Book) command(c Command) {
+// command adds a command to the burst it belongs to, and returns that.
+func (b *Book) command(c Command) *Burst {
 	h := b.host(c.Host)
 	key := c.key()
 	var x *Burst
@@ -384,6 +387,7 @@ func (b *Book) command(c Command) {
 	x.add(c)
 	b.bursts[x] = true
 	b.out.BurstOf[c.ID] = x.ID
+	return x
 }
 
 // context adds a command of another technique to the bursts of its actor.

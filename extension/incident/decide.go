@@ -129,6 +129,7 @@ func (b *Book) findings(x *Incident) Findings {
 			f.Never = include(f.Never, "a command under "+y.Loose.Never, maxShown)
 		}
 		f.LooseCommand = max(f.LooseCommand, y.Loose.Score, y.Score)
+		f.Critical, f.Sensitive = nonEmpty(f.Critical, y.Loose.Critical), nonEmpty(f.Sensitive, y.Loose.Sensitive)
 	}
 	for i := range x.Installs {
 		in := &x.Installs[i]
@@ -141,6 +142,7 @@ func (b *Book) findings(x *Incident) Findings {
 			continue
 		}
 		f.LooseInstall = max(f.LooseInstall, in.Score)
+		f.Critical, f.Sensitive = nonEmpty(f.Critical, in.Critical), nonEmpty(f.Sensitive, in.Sensitive)
 		b.chained(x, in, &f)
 	}
 	for i := range x.Connections {

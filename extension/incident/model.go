@@ -60,6 +60,10 @@ type Verdict struct {
 	Never string `json:"never,omitempty"`
 	// IOC are the indicators that matched, with their feeds.
 	IOC []string `json:"ioc,omitempty"`
+	// Critical and Sensitive are the entries of the configuration that name the host
+	// or the account.
+	Critical  string `json:"critical,omitempty"`
+	Sensitive string `json:"sensitive,omitempty"`
 }
 
 func (v *Verdict) attributed() bool { return v.Attribution.Attributed() }

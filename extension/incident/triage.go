@@ -287,6 +287,9 @@ func (x *Incident) accounts() Answer {
 	if len(x.Facts.Groups) > 0 {
 		ans.Answer += " Groups: " + strings.Join(x.Facts.Groups, ", ") + "."
 	}
+	if why := x.missing("groups"); why != "" {
+		ans.Answer += " Its groups are not known: " + why + "."
+	}
 	if x.Facts.Sensitive != "" {
 		ans.Verdict = Supports
 		ans.Answer += " The account is configured as sensitive: " + x.Facts.Sensitive + "."
@@ -355,6 +358,11 @@ func (x *Incident) memory() Answer {
 		ans.Answer = "Nobody looked: " + nonEmpty(x.missing("memory"), "the processes are not those of this host") + "."
 	case len(x.Facts.Memory) > 0:
 		ans.Verdict, ans.Answer, ans.Evidence = Supports, fmt.Sprintf("Yes, in %d places.", len(x.Facts.Memory)), x.Facts.Memory
+	case x.missing("memory") != "":
+		ans.Answer = "None was found, but not all is known: " + x.missing("memory") + "."
+		if x.Facts.Gone > 0 {
+			ans.Answer += fmt.Sprintf(" %d of its processes had ended.", x.Facts.Gone)
+		}
 	case x.Facts.Gone > 0:
 		ans.Answer = fmt.Sprintf("None in what still ran; %d of its processes had ended.", x.Facts.Gone)
 	default:
@@ -393,6 +401,9 @@ func (x *Incident) patches() Answer {
 		ans.Verdict = Supports
 		ans.Answer += fmt.Sprintf(" A scan found %d vulnerabilities in the software behind the services involved.", len(v))
 		ans.Evidence = append(ans.Evidence, v...)
+	}
+	if why := x.missing("vulnerabilities"); why != "" {
+		ans.Answer += " Of vulnerabilities nothing is known: " + why + "."
 	}
 	return ans
 }

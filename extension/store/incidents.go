@@ -41,7 +41,7 @@ type Install struct {
 }
 
 // FreshInstalls returns the installs that no source has brought before: of one
-// identity within window seconds.
+// identity within window seconds, unless it is the same source's with another id.
 func (s *Store) FreshInstalls(ctx context.Context, installs []*Install, window int64) (fresh []*Install, err error) {
 	if len(installs) == 0 {
 		return nil, nil
@@ -54,7 +54,8 @@ func (s *Store) FreshInstalls(ctx context.Context, installs []*Install, window i
 	for _, in := range installs {
 		known := false
 		err = s.query(conn, sq.Select("1").From("installs").
-			Where(sq.Or{sq.And{sq.Eq{"identity": in.Identity}, sq.GtOrEq{"time": in.Install.Time - window}, sq.LtOrEq{"time": in.Install.Time + window}}, sq.Eq{"install_id": in.InstallID}}).Limit(1),
+			Where(sq.Or{sq.And{sq.Eq{"identity": in.Identity}, sq.GtOrEq{"time": in.Install.Time - window}, sq.LtOrEq{"time": in.Install.Time + window},
+				sq.Expr("NOT (json_extract(data, '$.Source') = ? AND json_extract(data, '$.EID') <> ?)", in.Install.Source, in.Install.EID)}, sq.Eq{"install_id": in.InstallID}}).Limit(1),
 			func(*sqlite.Stmt) error { known = true; return nil })
 		if err != nil {
 			return nil, fmt.Errorf("look for install %s: %w", in.InstallID, err)
