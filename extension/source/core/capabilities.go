@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/Masterminds/squirrel"
 )
@@ -19,6 +20,8 @@ type Querier interface {
 type Capabilities struct {
 	// Version is osquery's own, such as "5.23.0".
 	Version string
+	// StartTime is when osquery started, seconds since 1970 UTC; 0 when unknown.
+	StartTime int64
 	// Tables are the names of all tables, those of extensions included.
 	Tables map[string]bool
 	// Publishers and Subscribers are the parts of osquery's event system by name.
@@ -26,6 +29,18 @@ type Capabilities struct {
 	Subscribers map[string]EventPart
 	// Flags are the flags that decide whether there are events, by name.
 	Flags map[string]string
+	// AuditHolder is the program that holds the kernel's audit, while osquery gets
+	// no events from it: "auditd (pid 612)". Empty when there is none.
+	AuditHolder string
+	// Logs says which of Windows' event logs, and which events in them, have
+	// records that osquery can read.
+	Logs map[Log]bool
+}
+
+// Log is an event log of Windows, or one of its events where ID is not 0.
+type Log struct {
+	Channel string
+	ID      int64
 }
 
 // EventPart is an event publisher or subscriber.
@@ -39,10 +54,10 @@ type EventPart struct {
 // eventFlags are the flags worth knowing. Asking for these alone keeps secrets
 // that other flags carry (enrolment, TLS) out of our memory.
 var eventFlags = []string{
-	"disable_events", "disable_audit", "audit_allow_config", "audit_allow_process_events",
+	"disable_events", "disable_audit", "audit_allow_config", "audit_allow_process_events", "audit_allow_sockets", "audit_allow_user_events",
 	"audit_allow_fork_process_events", "audit_persist", "events_expiry", "events_max", "events_optimize",
 	"enable_bpf_events", "disable_endpointsecurity", "enable_process_etw_events", "enable_powershell_events_subscriber",
-	"enable_windows_events_publisher", "enable_windows_events_subscriber", "enable_syslog",
+	"enable_windows_events_publisher", "enable_windows_events_subscriber", "windows_event_channels", "enable_syslog", "syslog_events_expiry",
 }
 
 // Discover asks osquery what it can see. It costs four small queries.
@@ -84,9 +99,10 @@ func Discover(ctx context.Context, q Querier) (*Capabilities, error) {
 				c.Flags[r.Get("name")] = r.Get("value")
 				return nil
 			}},
-		{"version", squirrel.Select("version").From("osquery_info"),
+		{"version", squirrel.Select("version", "start_time").From("osquery_info"),
 			func(r *Row) error {
 				c.Version = r.Get("version")
+				c.StartTime, _ = r.Int("start_time")
 				return nil
 			}},
 	}
@@ -110,10 +126,12 @@ func (c *Capabilities) Flag(name string) (set, known bool) {
 }
 
 // EventsExpiry is how long osquery keeps events, in seconds.
-func (c *Capabilities) EventsExpiry() int64 {
-	n, err := strconv.ParseInt(c.Flags["events_expiry"], 10, 64)
-	if err != nil || n <= 0 {
-		return defaultExpiry
+func (c *Capabilities) EventsExpiry() int64 { return c.seconds("events_expiry", defaultExpiry) }
+
+func (c *Capabilities) seconds(flag string, otherwise int64) int64 {
+	n, err := strconv.ParseInt(c.Flags[flag], 10, 64)
+	if err != nil || n <= 0 || n > maxTime {
+		return otherwise
 	}
 	return n
 }
@@ -124,9 +142,10 @@ func (c *Capabilities) EventsActive(subscriber string) bool {
 	return ok && s.Active && c.Publishers[s.Publisher].Active
 }
 
-// Users returns the names of osquery's users table by uid, as text.
+// Users returns the names of osquery's users table by uid, as text, and on Windows
+// by SID too.
 func Users(ctx context.Context, q Querier) (map[string]string, error) {
-	sql, err := Render(squirrel.Select("uid", "username").From("users").Limit(maxUsers))
+	sql, err := Render(squirrel.Select("uid", "uuid", "username").From("users").Limit(maxUsers))
 	if err != nil {
 		return nil, err
 	}
@@ -135,6 +154,9 @@ func Users(ctx context.Context, q Querier) (map[string]string, error) {
 		// The first name of a uid wins, as in getpwuid.
 		if uid := r.Get("uid"); users[uid] == "" {
 			users[uid] = r.Get("username")
+		}
+		if sid := r.Get("uuid"); strings.HasPrefix(sid, "S-1-") {
+			users[sid] = r.Get("username")
 		}
 		return nil
 	})
@@ -150,4 +172,15 @@ const maxUsers = 10_000
 func missingTable(err error) bool {
 	var status *StatusError
 	return errors.As(err, &status) && containsFold(status.Message, "no such table")
+}
+
+// missingColumn returns the name of a column that osquery does not know.
+func missingColumn(err error) (string, bool) {
+	var status *StatusError
+	if !errors.As(err, &status) {
+		return "", false
+	}
+	_, name, found := strings.Cut(status.Message, "no such column: ")
+	name, _, _ = strings.Cut(name, " ")
+	return strings.Trim(name, "\"`'"), found
 }

@@ -11,11 +11,13 @@ import (
 // maxSeen bounds the keys a cursor carries: 15 seconds at 546 programs a second.
 const maxSeen = 8192
 
-// cursor is where reading of an event table goes on. It is stored as JSON.
+// cursor is where reading of a table that grows with time goes on. It is stored as
+// JSON.
 //
 // osquery stamps an event with the second in which it stored it, and a read at
-// that moment may or may not see it. So each read goes over the last seconds
-// again, and the keys of what was found there tell old from new.
+// that moment may or may not see it; logs get their records a little after the
+// time that is in them. So each read goes over the last seconds again, and the
+// keys of what was found there tell old from new.
 type cursor struct {
 	Version int `json:"v"`
 	// Through is the second up to which everything has been read, but for what
@@ -50,6 +52,11 @@ type span struct {
 type position struct {
 	Time int64 `json:"time"`
 	EID  int64 `json:"eid"`
+	// A table without event ids is ordered by a column of which several rows can
+	// have the same value: Text is that of the last row, Keys are of all rows so far
+	// that have it.
+	Text string `json:"text,omitempty"`
+	Keys keys   `json:"keys,omitempty"`
 }
 
 type keys []uint64

@@ -1,6 +1,13 @@
 // Package core reads evidence from osquery itself, over the extension socket
 // that an osquery process serves: a buffered client, what the running osquery
-// can see, and the sources built on its event tables.
+// can see, and the sources built on its tables.
+//
+// There are two kinds of sources. Events reads a table that grows with time: one of
+// osquery's event tables, an event log of Windows, the record of logins. Snapshots
+// compares how things are with how they were: services, launchd's jobs, open
+// sockets, patches, sessions. Each source is a description of its table (a feed or
+// a snapshot) and how its rows become evidence; Sources puts together those that a
+// platform has, and Plan decides which of them are read.
 //
 // The rules of that neighbourhood are kept here so that nobody else has to know
 // them: an event table is never read without a constraint on time (that would

@@ -37,7 +37,7 @@ type reader struct {
 	t      testing.TB
 	fake   *fakecore.Core
 	client *core.Client
-	src    *core.ProcessEvents
+	src    *core.Events
 	hands  *hands
 	cursor string
 	eid    int64
