@@ -250,6 +250,9 @@ func TestLosses(t *testing.T) {
 	k.executed(1)
 	k.want(1)
 	k.overflow()
+	if b := k.want(); len(b.Gaps) != 1 {
+		t.Errorf("what the kernel discarded is no gap: %+v", b)
+	}
 	k.executed(12) // 2 to 11 never come
 	k.executed(13)
 	if b := k.want(12, 13); b.Dropped != 0 {

@@ -12,6 +12,9 @@ func off() error {
 	return &evidence.Unavailable{State: evidence.StateOff, Detail: "the kernel's audit is that of Linux", Remedy: "use osquery's own process events on this platform"}
 }
 
+// Check returns an *evidence.Unavailable.
+func Check() error { return off() }
+
 // Source is the kernel's audit; there is none on this platform.
 type Source struct{}
 

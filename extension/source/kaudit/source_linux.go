@@ -36,6 +36,22 @@ const (
 	addRule = "auditctl -a always,exit -F arch=b64 -S execve,execveat -k exec"
 )
 
+// Check tells what keeps the kernel from auditing every program that starts, as an
+// *evidence.Unavailable; nil when it does, and where that may not be asked.
+func Check() error { return check(ask()) }
+
+func check(p policy, err error) error {
+	switch {
+	case err != nil:
+		return nil
+	case !p.enabled:
+		return switchedOff()
+	case p.missing != "":
+		return &evidence.Unavailable{State: evidence.StateOff, Detail: p.missing, Remedy: addRule}
+	}
+	return nil
+}
+
 // Source is what the kernel audits. It needs root on the host itself.
 type Source struct {
 	opts Options
@@ -106,7 +122,7 @@ func (s *Source) Start(ctx context.Context) error {
 		return fmt.Errorf("listen to the kernel's audit: %w", err)
 	}
 	if s.unasked == nil && !s.policy.enabled {
-		return s.switchedOff()
+		return switchedOff()
 	}
 	if err := foreign(); err != nil {
 		return err
@@ -185,7 +201,7 @@ func foreign() error {
 	return nil
 }
 
-func (s *Source) switchedOff() error {
+func switchedOff() error {
 	return &evidence.Unavailable{State: evidence.StateOff, Detail: "the kernel's auditing is switched off (enabled 0)", Remedy: enable + "; " + addRule}
 }
 
@@ -263,13 +279,14 @@ func (s *Source) listen(client *libaudit.AuditClient) (err error) {
 	}
 }
 
-// overflow notes that the kernel discarded records. How many events that were
-// shows when their numbers are missing.
+// overflow notes that the kernel discarded records. How many events that were shows
+// when the number of a later one does.
 func (s *Source) overflow() {
 	n := s.overflows.Add(1)
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.missing(now.Unix())
 	if now.Sub(s.warned) >= warnEvery {
 		s.warned = now
 		s.opts.Logger.Warn("audit records came faster than they were read", "overflows", n)
@@ -307,6 +324,11 @@ func (s *Source) gone(n int64, now int64) {
 	}
 	s.missed += n
 	s.lost.Add(n)
+	s.missing(now)
+}
+
+// missing notes that records since the last one are missing.
+func (s *Source) missing(now int64) {
 	s.gap(evidence.Gap{From: min(max(s.last, s.started.Unix()), now), To: now, Reason: "audit records came faster than they were read, or the kernel's rate limit held them back"})
 }
 
@@ -421,16 +443,9 @@ func (s *Source) stopped() error {
 
 // state says what keeps the kernel from telling of every program that starts.
 func (s *Source) state(now time.Time) error {
-	switch {
-	case s.unasked != nil && now.Sub(s.exec) >= silence:
+	if s.unasked != nil && now.Sub(s.exec) >= silence {
 		return &evidence.Unavailable{State: evidence.StateOff,
 			Detail: fmt.Sprintf("no program was told of within %v, and the kernel's audit rules can't be looked at: %v", silence, s.unasked), Remedy: addRule}
-	case s.unasked != nil:
-		return nil
-	case !s.policy.enabled:
-		return s.switchedOff()
-	case s.policy.missing != "":
-		return &evidence.Unavailable{State: evidence.StateOff, Detail: s.policy.missing, Remedy: addRule}
 	}
-	return nil
+	return check(s.policy, s.unasked)
 }

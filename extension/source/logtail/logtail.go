@@ -70,6 +70,10 @@ type Options struct {
 	Lookback time.Duration
 	// Trust are users, besides root, who may place links on the way to the logs.
 	Trust []uint32
+	// Audited tells what keeps the kernel from auditing every program that starts,
+	// nil is nothing (package kaudit's Check). An audit log without them would look
+	// as well as one with. It may be nil.
+	Audited func() error
 	// Now is the clock; time.Now by default.
 	Now func() time.Time
 	// Logger may be nil.
@@ -97,7 +101,9 @@ type kind struct {
 	// back at most; 0 for one that is a settler.
 	span int64
 	// dated says that the decoder finds the year of a time by the day it was made on.
-	dated   bool
+	dated bool
+	// rules says that what is logged depends on audit rules.
+	rules   bool
 	decoder func(now time.Time, location *time.Location) decoder
 	absent  evidence.Unavailable
 }
@@ -117,12 +123,18 @@ type Source struct {
 	valid  bool   // they do
 	turn   int    // which file is read first
 	buf    []byte // of the scanner
+
+	asked   time.Time // when Audited was
+	unruled error     // what it said
 }
+
+// askEvery is how often Audited is asked.
+const askEvery = time.Minute
 
 // NewAudit follows the log of the audit daemon.
 func NewAudit(o Options) *Source {
 	return newSource(kind{
-		name: auditlog.Source, paths: []string{"/var/log/audit/audit.log"}, span: 4,
+		name: auditlog.Source, paths: []string{"/var/log/audit/audit.log"}, span: 4, rules: true,
 		decoder: func(time.Time, *time.Location) decoder { return auditDecoder{auditlog.NewDecoder()} },
 		absent: evidence.Unavailable{Detail: "there is no /var/log/audit/audit.log: no audit daemon writes one",
 			Remedy: "install auditd, with a rule such as -a always,exit -F arch=b64 -S execve,execveat; or turn on osquery's process_events"},
@@ -188,8 +200,9 @@ func (s *Source) Close() error {
 // Lookback and 4 MiB before the end of each file, and a gap says so if something
 // lies before that.
 //
-// The error is an *evidence.Unavailable when there is no log, when none can be
-// read, and also when only some of them can be read: then the batch is to be used.
+// The error is an *evidence.Unavailable when there is no log and when none can be
+// read. It also is one when only some of them can be read, or when the log is no
+// evidence of programs for want of rules: then the batch is to be used.
 func (s *Source) Read(ctx context.Context, cursor string, limit int) (evidence.Batch, error) {
 	if !supported {
 		return evidence.Batch{}, &evidence.Unavailable{State: evidence.StateOff, Detail: "these logs are those of Linux"}
@@ -237,6 +250,9 @@ func (s *Source) Read(ctx context.Context, cursor string, limit int) (evidence.B
 		return evidence.Batch{}, err
 	}
 	b.Cursor, s.valid = s.cursor, true
+	if s.kind.rules && s.opts.Audited != nil && readable > 0 && (s.asked.IsZero() || now.Sub(s.asked) >= askEvery || now.Before(s.asked)) {
+		s.asked, s.unruled = now, s.opts.Audited()
+	}
 	return b, s.state(readable, troubles)
 }
 
@@ -253,7 +269,7 @@ func plain(err error) error {
 func (s *Source) state(readable int, troubles []error) error {
 	if len(troubles) == 0 {
 		if readable > 0 {
-			return nil
+			return s.unruled
 		}
 		u := s.kind.absent
 		u.State = evidence.StateOff

@@ -788,6 +788,33 @@ func TestState(t *testing.T) {
 	}
 }
 
+// TestAudited: rows come also where rules log no programs, and it is said.
+func TestAudited(t *testing.T) {
+	h := newHost(t)
+	asked := 0
+	var verdict error = &evidence.Unavailable{State: evidence.StateOff, Detail: "no rules"}
+	o := h.options()
+	o.Audited = func() error {
+		asked++
+		return verdict
+	}
+	s := NewAudit(o)
+	defer s.Close()
+	h.write(2)
+	b, err := s.Read(context.Background(), "", 0)
+	if len(b.Processes) != 2 || !errors.Is(err, verdict) {
+		t.Errorf("%+v, %v", b, err)
+	}
+	verdict = nil
+	if _, err := s.Read(context.Background(), b.Cursor, 0); err == nil || asked != 1 {
+		t.Errorf("asked %d times, %v", asked, err)
+	}
+	h.now = h.now.Add(askEvery)
+	if _, err := s.Read(context.Background(), b.Cursor, 0); err != nil || asked != 2 {
+		t.Errorf("asked %d times, %v", asked, err)
+	}
+}
+
 func TestSeveralLogs(t *testing.T) {
 	h := newHost(t)
 	dir := filepath.Join(h.root, "var/log")
