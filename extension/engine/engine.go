@@ -252,7 +252,8 @@ func (e *Engine) cycle(ctx context.Context) (more bool, err error) {
 	}
 	all := e.complete(ctx, readings)
 	sightings, contexts, matched := e.sight(all)
-	fresh, err := e.opts.Store.Fresh(ctx, events(sightings))
+	sightings, resighted, err := e.fresh(ctx, sightings)
+	b.Resighted = resighted
 	if err != nil {
 		// A write mends what a read found damaged; the evidence comes again.
 		nothing := &store.Batch{Now: now.Unix(), Cursors: map[string]string{}, Baselines: map[store.BaselineKey]baseline.State{}}
@@ -266,7 +267,7 @@ func (e *Engine) cycle(ctx context.Context) (more bool, err error) {
 	}
 	e.learnSessions(all, h) // who becomes root as the system allows is known at once
 	young := e.judgeInstalls(installs, h, now, &facts)
-	e.judgeCommands(sightings, fresh, young, b, h, now, &facts)
+	e.judgeCommands(sightings, young, b, h, now, &facts)
 	for _, c := range contexts {
 		facts.Contexts = append(facts.Contexts, e.contextOf(c.process, c.verdict))
 	}
@@ -418,20 +419,12 @@ type discovery struct {
 	verdict Verdict
 }
 
-func events(list []*sighting) []*store.Event {
-	out := make([]*store.Event, len(list))
-	for i, s := range list {
-		out[i] = s.event
-	}
-	return out
-}
-
 // sight finds the processes that match a rule and makes one of those that are the
 // same process start, seen by several sources: it names all and knows what any of
 // them knows. Matched counts by source.
 func (e *Engine) sight(all []*evidence.Process) (out []*sighting, contexts []discovery, matched map[string]int64) {
 	matched = map[string]int64{}
-	latest := map[int64]*sighting{}
+	latest := map[int64][]*sighting{}
 	for _, p := range all {
 		u, err := e.match(p)
 		if err != nil {
@@ -446,20 +439,111 @@ func (e *Engine) sight(all []*evidence.Process) (out []*sighting, contexts []dis
 			continue
 		}
 		matched[p.Source]++
-		id := identityOf(p)
-		if first, ok := latest[id]; ok && p.Time-first.event.Process.Time <= store.SightingWindow {
-			if first.event.Process.ArgsJoined && !p.ArgsJoined && !p.Truncated {
-				first.understood = u
-			}
-			merge(&first.event.Process, p)
+		id := identityOf(p.Host, u.canonical(p))
+		known := slices.DeleteFunc(latest[id], func(s *sighting) bool { return p.Time-s.event.Process.Time > store.SightingWindow })
+		if i := slices.IndexFunc(known, func(s *sighting) bool { return sameStart(&s.event.Process, p) }); i >= 0 {
+			known[i].join(p, u)
+			latest[id] = known
 			continue
 		}
 		s := &sighting{&store.Event{Identity: id, Process: *p}, u}
-		latest[id] = s
+		latest[id] = append(known, s)
 		out = append(out, s)
 	}
 	return out, contexts, matched
 }
+
+// join makes one of two sightings of a start. Of a launcher and what it launches the
+// latter is the command, and who called the launcher is behind it.
+func (s *sighting) join(p *evidence.Process, u understood) {
+	own := &s.event.Process
+	if launched(own, p) {
+		child := *p
+		merge(&child, own)
+		child.Source = own.Source
+		merge(&child, &evidence.Process{Source: p.Source})
+		*own = child
+	} else {
+		if own.ArgsJoined && !p.ArgsJoined && !p.Truncated {
+			s.understood = u
+		}
+		merge(own, p)
+	}
+	if marks(u) > marks(s.understood) {
+		s.understood = u
+	}
+}
+
+// marks counts what hides the commands: the sighting that shows it is the one to
+// judge.
+func marks(u understood) (n int) {
+	for i := range u.Commands {
+		n += len(u.Commands[i].Obfuscation)
+	}
+	return n
+}
+
+// fresh drops the sightings that a row tells of already, and returns the rows of
+// which they tell more.
+func (e *Engine) fresh(ctx context.Context, list []*sighting) (fresh []*sighting, resighted []*store.Event, err error) {
+	events := make([]*store.Event, len(list))
+	for i, s := range list {
+		events[i] = s.event
+	}
+	known, err := e.opts.Store.Sightings(ctx, events)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, s := range list {
+		p := &s.event.Process
+		j := slices.IndexFunc(known[i], func(k *store.Event) bool { return sameStart(&k.Process, p) })
+		if j < 0 {
+			fresh = append(fresh, s)
+			continue
+		}
+		row := known[i][j]
+		before := row.Process.Source
+		shownProcess(p)
+		if merge(&row.Process, p); row.Process.Source != before {
+			resighted = append(resighted, row)
+		}
+	}
+	return fresh, resighted, nil
+}
+
+// launchers run one command for somebody and add nothing to it.
+var launchers = map[string]bool{
+	"sudo": true, "doas": true, "pkexec": true, "su": true, "runuser": true, "run0": true, "env": true, "timeout": true, "nohup": true, "nice": true,
+	"ionice": true, "setsid": true, "stdbuf": true, "time": true, "chrt": true,
+}
+
+// launched reports whether p is a launcher that started q.
+func launched(p, q *evidence.Process) bool {
+	return p.PID != 0 && q.ParentPID == p.PID && launchers[baseOf(p.Path)]
+}
+
+// sameStart reports whether two sightings of one command on one host are of the same
+// start: by its process id; by that of the launcher that started it; or, where a log
+// has no id, by the user whom two sources name.
+func sameStart(p, q *evidence.Process) bool {
+	if d := p.Time - q.Time; d > store.SightingWindow || d < -store.SightingWindow {
+		return false
+	}
+	if p.PID != 0 && q.PID != 0 {
+		return p.PID == q.PID || launched(p, q) || launched(q, p)
+	}
+	if p.ParentPID != 0 && p.ParentPID == q.PID || q.ParentPID != 0 && q.ParentPID == p.PID {
+		return true // sudo's log names sudo
+	}
+	if named(p.Source, q.Source) {
+		return p.EID == q.EID && p.Time == q.Time
+	}
+	who, other := person(p.Username, p.LoginUser), person(q.Username, q.LoginUser)
+	return who != "" && (strings.EqualFold(who, other) || p.Username != "" && strings.EqualFold(p.Username, q.Username) && (p.LoginUser == "" || q.LoginUser == ""))
+}
+
+// named reports whether a list of sources names one.
+func named(list, source string) bool { return strings.Contains(","+list+",", ","+source+",") }
 
 // match finds the rules that match. It recovers, as judge does: what is read is
 // hostile, and one process is not worth the extension.
@@ -480,12 +564,11 @@ func (e *Engine) judge(s *sighting, h History, around Surroundings, now time.Tim
 		}
 	}()
 	v = e.opts.Judge.verdict(&s.event.Process, s.understood, h, around, now)
-	return e.event(&s.event.Process, v, now), v, nil
+	return e.event(&s.event.Process, s.event.Identity, v, now), v, nil
 }
 
 // event writes a verdict as a row: masked, printable, bounded.
-func (e *Engine) event(p *evidence.Process, v Verdict, now time.Time) *store.Event {
-	identity := identityOf(p)
+func (e *Engine) event(p *evidence.Process, identity int64, v Verdict, now time.Time) *store.Event {
 	ev := &store.Event{
 		Recorded: now.Unix(), Identity: identity,
 		Score: v.Score, Severity: v.Severity, Scope: string(v.Scope), Family: shown(v.Family),
@@ -494,6 +577,9 @@ func (e *Engine) event(p *evidence.Process, v Verdict, now time.Time) *store.Eve
 		Process: *p,
 	}
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%d\x00%d", e.opts.HostID, p.Time, p.PID, identity))
+	if p.PID == 0 { // then the source's own id tells it from the next
+		sum = sha256.Sum256(fmt.Appendf(sum[:], "%s\x00%s", p.Source, p.EID))
+	}
 	ev.EventID = hex.EncodeToString(sum[:10])
 	switch p.Elevated {
 	case evidence.Yes:
@@ -502,7 +588,6 @@ func (e *Engine) event(p *evidence.Process, v Verdict, now time.Time) *store.Eve
 		ev.Elevated = "0"
 	}
 	q := &ev.Process
-	q.CmdLine, q.ParentCmdLine = present(p.CmdLine), present(p.ParentCmdLine)
 	chain := make([]map[string]any, 0, len(p.Ancestry))
 	for i, a := range p.Ancestry {
 		if i == maxAncestors {
@@ -515,37 +600,35 @@ func (e *Engine) event(p *evidence.Process, v Verdict, now time.Time) *store.Eve
 		chain = append(chain, map[string]any{"pid": a.PID, "path": shown(a.Path), "cmdline": present(cmd)})
 	}
 	ev.Ancestry = jsonText(chain)
-	for _, s := range []*string{&q.Path, &q.ParentPath, &q.UID, &q.Username, &q.LoginUser, &q.LoginSource, &q.LogonID, &q.Session, &q.ContainerID, &q.CWD, &q.Host, &q.Source, &q.EID} {
-		*s = shown(*s)
-	}
+	shownProcess(q)
 	return ev
 }
 
-// identityOf is the same for one process start whichever source saw it: sources
-// differ in quoting and in the time by a little.
-func identityOf(p *evidence.Process) int64 {
-	h := sha256.New()
-	h.Write([]byte(p.Host))
-	var pid [8]byte
-	binary.LittleEndian.PutUint64(pid[:], uint64(p.PID))
-	h.Write(pid[:])
-	if p.PID == 0 {
-		fmt.Fprintf(h, "%s\x00%s\x00%d", p.Source, p.EID, p.Time)
+// shownProcess makes the texts of a process fit to be stored.
+func shownProcess(q *evidence.Process) {
+	q.CmdLine, q.ParentCmdLine = present(q.CmdLine), present(q.ParentCmdLine)
+	for _, s := range []*string{&q.Path, &q.ParentPath, &q.UID, &q.Username, &q.LoginUser, &q.LoginSource, &q.LogonID, &q.Session, &q.ContainerID, &q.CWD, &q.Host, &q.Source, &q.EID} {
+		*s = shown(*s)
 	}
-	words := strings.FieldsFunc(p.CmdLine, func(r rune) bool {
-		return r == ' ' || r == '\t' || r == '\n' || r == '\'' || r == '"' || r == '\\'
-	})
-	for _, w := range words {
-		h.Write([]byte(w))
+}
+
+// identityOf is the same for one command on one host, however the source spells it.
+func identityOf(host string, canonical []string) int64 {
+	h := sha256.New()
+	h.Write([]byte(strings.ToLower(host)))
+	for _, c := range canonical {
 		h.Write([]byte{0})
+		h.Write([]byte(c))
 	}
 	return int64(binary.LittleEndian.Uint64(h.Sum(nil)) >> 1)
 }
 
 // merge takes what only the second sighting of a process start knows.
 func merge(to, from *evidence.Process) {
-	if !strings.Contains(","+to.Source+",", ","+from.Source+",") {
-		to.Source += "," + from.Source
+	for source := range strings.SplitSeq(from.Source, ",") {
+		if !named(to.Source, source) {
+			to.Source += "," + source
+		}
 	}
 	if to.ArgsJoined && !from.ArgsJoined && !from.Truncated {
 		to.CmdLine, to.ArgsJoined = from.CmdLine, false

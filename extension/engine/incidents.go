@@ -59,15 +59,8 @@ func (e *Engine) openBook(ctx context.Context) error {
 }
 
 // judgeCommands makes events of the fresh sightings and hands them to facts.
-func (e *Engine) judgeCommands(sightings []*sighting, fresh []*store.Event, young []*incident.Install, b *store.Batch, h *history, now time.Time, facts *incident.Facts) {
-	isFresh := make(map[*store.Event]bool, len(fresh))
-	for _, ev := range fresh {
-		isFresh[ev] = true
-	}
-	for _, s := range sightings {
-		if !isFresh[s.event] {
-			continue
-		}
+func (e *Engine) judgeCommands(fresh []*sighting, young []*incident.Install, b *store.Batch, h *history, now time.Time, facts *incident.Facts) {
+	for _, s := range fresh {
 		p := &s.event.Process
 		around := Surroundings{YoungService: e.youngService(p.Host, chainOf(p.Ancestry, p.ParentPID, p.ParentPath, p.ParentCmdLine), p.Time, young)}
 		ev, v, err := e.judge(s, h, around, now)

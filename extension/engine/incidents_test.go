@@ -221,3 +221,51 @@ func TestApply(t *testing.T) {
 		t.Errorf("health says %q", got)
 	}
 }
+
+// TestOneRowOfSudo sees one command of sudo by the audit log and by sudo's own log, in
+// one cycle or two: one row with both sources and the user behind sudo.
+func TestOneRowOfSudo(t *testing.T) {
+	at := time.Unix(1_800_000_000, 0)
+	sudo := evidence.Process{Time: at.Unix(), Platform: evidence.Linux, PID: 700, ParentPID: 600, Path: "/usr/bin/sudo", CmdLine: "sudo systemctl list-units", UID: "0", Username: "root",
+		LoginUID: "1000", LoginUser: "alice", Source: "process_events", EID: "1", ArgsJoined: true}
+	child := evidence.Process{Time: at.Unix(), Platform: evidence.Linux, PID: 701, ParentPID: 700, Path: "/usr/bin/systemctl", CmdLine: "systemctl list-units", UID: "0", Username: "root",
+		LoginUID: "1000", LoginUser: "alice", CWD: "/root", Source: "process_events", EID: "2", ArgsJoined: true}
+	log := evidence.Process{Time: at.Unix() + 1, Platform: evidence.Linux, ParentPath: "sudo", Path: "/usr/bin/systemctl", CmdLine: "/usr/bin/systemctl list-units", Username: "root", LoginUser: "alice",
+		TTY: "pts/0", Source: "syslog", EID: "9", ArgsJoined: true}
+	other := log
+	other.EID, other.LoginUser, other.Time = "10", "bob", log.Time+1
+	for name, cycles := range map[string][][]evidence.Process{
+		"together":        {{sudo, child, log, other}},
+		"audit first":     {{sudo, child}, {log, other}},
+		"the log first":   {{log, other}, {sudo, child}},
+		"one by one":      {{sudo}, {child}, {log}, {other}},
+		"and all again":   {{sudo, child, log, other}, {other, log, child, sudo}},
+		"with its number": {{sudo, child}, {func() evidence.Process { l := log; l.ParentPID = 700; return l }(), other}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			st, err := store.OpenTemporary(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer st.Close()
+			r := newRig(t, st, at.Add(time.Minute))
+			for _, ps := range cycles {
+				r.a.next.Processes = ps
+				r.collect()
+			}
+			users := map[string]string{}
+			if _, err := st.Events(context.Background(), store.Filter{}, func(e *store.Event) error {
+				if users[e.Process.LoginUser] != "" {
+					t.Errorf("a second row of %s: %+v", e.Process.LoginUser, e.Process)
+				}
+				users[e.Process.LoginUser] = e.Process.Source
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if len(users) != 2 || len(strings.Split(users["alice"], ",")) != 2 || users["bob"] != "syslog" {
+				t.Errorf("rows by user: %v", users)
+			}
+		})
+	}
+}

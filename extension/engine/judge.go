@@ -113,6 +113,23 @@ type understood struct {
 	hits []rule.Hit
 }
 
+// canonical are the commands that matched, in one spelling, each once; the command
+// line itself where a rule is about the process as a whole.
+func (u *understood) canonical(p *evidence.Process) []string {
+	var out []string
+	seen := map[int]bool{}
+	for _, h := range u.hits {
+		if h.Command >= 0 && !seen[h.Command] {
+			seen[h.Command] = true
+			out = append(out, u.Commands[h.Command].Canonical)
+		}
+	}
+	if len(out) == 0 {
+		out = append(out, p.CmdLine)
+	}
+	return out
+}
+
 func (j *Judge) match(p *evidence.Process) understood {
 	u := understood{Result: j.understand(p)}
 	u.hits = j.Rules.Match(p, &u.Result)

@@ -161,9 +161,9 @@ func TestManyRows(t *testing.T) {
 			t.Errorf("%s: %v for %d rows, %v for %d: is the index used?", name, took, n, allTook, all)
 		}
 	}
-	fresh, err := s.Fresh(ctx, []*store.Event{event(50_000), event(rows + 1)})
-	if err != nil || len(fresh) != 1 {
-		t.Errorf("fresh: %d, %v", len(fresh), err)
+	known, err := s.Sightings(ctx, []*store.Event{event(50_000), event(rows + 1)})
+	if err != nil || len(known) != 2 || len(known[0]) != 1 || len(known[1]) != 0 || known[0][0].EventID != event(50_000).EventID {
+		t.Errorf("known: %v, %v", known, err)
 	}
 }
 

@@ -101,7 +101,9 @@ type BaselineKey struct{ Username, Family string }
 
 // Batch is what one collect cycle writes, all or nothing.
 type Batch struct {
-	Events    []*Event
+	Events []*Event
+	// Resighted are stored events of which another source told more.
+	Resighted []*Event
 	Cursors   map[string]string
 	Baselines map[BaselineKey]baseline.State
 	Rules     map[string]RuleStat // added to what is there
@@ -118,7 +120,7 @@ type Batch struct {
 
 // Empty reports whether there is nothing to write.
 func (b *Batch) Empty() bool {
-	return len(b.Events)+len(b.Cursors)+len(b.Health)+len(b.Gaps)+len(b.Installs)+len(b.Bursts)+len(b.Incidents)+len(b.Destinations)+
+	return len(b.Events)+len(b.Resighted)+len(b.Cursors)+len(b.Health)+len(b.Gaps)+len(b.Installs)+len(b.Bursts)+len(b.Incidents)+len(b.Destinations)+
 		len(b.Around.Logons)+len(b.Around.Connections)+len(b.Around.Changes)+len(b.Baselines) == 0
 }
 
@@ -384,8 +386,12 @@ func (e *Event) values() []any {
 	}
 }
 
-// Fresh returns the events whose process start no source has brought before.
-func (s *Store) Fresh(ctx context.Context, events []*Event) (fresh []*Event, err error) {
+// maxSightings bounds the rows that Sightings looks through for one event.
+const maxSightings = 64
+
+// Sightings returns, for each event, the stored ones of the same identity within
+// SightingWindow: the same command on the same host, which may be the same start.
+func (s *Store) Sightings(ctx context.Context, events []*Event) (found [][]*Event, err error) {
 	if len(events) == 0 {
 		return nil, nil
 	}
@@ -394,16 +400,20 @@ func (s *Store) Fresh(ctx context.Context, events []*Event) (fresh []*Event, err
 		return nil, fmt.Errorf("look for known events: %w", err)
 	}
 	defer func() { give(err) }()
-	for _, e := range events {
-		known, err := s.sighted(conn, e)
+	found = make([][]*Event, len(events))
+	for i, e := range events {
+		err = s.query(conn, sq.Select(append([]string{"id"}, eventColumns...)...).From("events").Where(sq.Eq{"identity": e.Identity}).
+			Where(sq.GtOrEq{"time": e.Process.Time - SightingWindow}).Where(sq.LtOrEq{"time": e.Process.Time + SightingWindow}).Limit(maxSightings),
+			func(st *sqlite.Stmt) error {
+				known := scanEvent(st)
+				found[i] = append(found[i], &known)
+				return nil
+			})
 		if err != nil {
-			return nil, fmt.Errorf("look for event %s: %w", e.EventID, err)
-		}
-		if !known {
-			fresh = append(fresh, e)
+			return nil, fmt.Errorf("look for known events: %w", err)
 		}
 	}
-	return fresh, nil
+	return found, nil
 }
 
 // Commit writes a batch in one transaction: all of it or nothing. A database that
@@ -450,6 +460,9 @@ func (s *Store) transact(ctx context.Context, fn func() error) (err error) {
 
 func (s *Store) commit(b *Batch) error {
 	if err := s.insertEvents(b.Events); err != nil {
+		return err
+	}
+	if err := s.resight(b.Resighted); err != nil {
 		return err
 	}
 	for source, cursor := range b.Cursors {
@@ -511,16 +524,20 @@ func (s *Store) insertEvents(events []*Event) error {
 	return nil
 }
 
-// sighted looks for the same process start, seen by another source a little
-// earlier or later, or by the same source before a crash.
-func (s *Store) sighted(conn *sqlite.Conn, e *Event) (bool, error) {
-	found := false
-	err := s.query(conn, sq.Select("1").From("events").
-		Where(sq.Eq{"identity": e.Identity}).
-		Where(sq.GtOrEq{"time": e.Process.Time - SightingWindow}).
-		Where(sq.LtOrEq{"time": e.Process.Time + SightingWindow}).Limit(1),
-		func(*sqlite.Stmt) error { found = true; return nil })
-	return found, err
+// resight writes what another source knew of stored events: their sources, and what
+// was unknown.
+func (s *Store) resight(events []*Event) error {
+	for _, e := range events {
+		p := &e.Process
+		if err := s.exec(sq.Update("events").SetMap(map[string]any{
+			"source": p.Source, "username": p.Username, "uid": p.UID, "login_user": p.LoginUser, "login_source": p.LoginSource, "session": p.Session,
+			"logon_id": p.LogonID, "cwd": p.CWD, "parent": p.ParentPID, "parent_path": p.ParentPath, "parent_cmdline": p.ParentCmdLine,
+			"path": p.Path, "container_id": p.ContainerID,
+		}).Where(sq.Eq{"id": e.ID})); err != nil {
+			return fmt.Errorf("name another source of event %s: %w", e.EventID, err)
+		}
+	}
+	return nil
 }
 
 // Trim removes the oldest events beyond the caps; it is cheap when nothing is.

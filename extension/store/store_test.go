@@ -114,9 +114,9 @@ func TestASecondSightingIsNoNews(t *testing.T) {
 	}{{100, 1100, false}, {104, 1100, false}, {95, 1100, false}, {120, 1100, true}, {100, 1101, true}} {
 		e := event(100)
 		e.EventID, e.Identity, e.Process.Time = "other", c.identity, c.time
-		fresh, err := s.Fresh(ctx, []*store.Event{e})
-		if err != nil || (len(fresh) == 1) != c.fresh {
-			t.Errorf("time %d identity %d: fresh %v, want %v (%v)", c.time, c.identity, len(fresh) == 1, c.fresh, err)
+		known, err := s.Sightings(ctx, []*store.Event{e})
+		if err != nil || len(known) != 1 || (len(known[0]) == 0) != c.fresh {
+			t.Errorf("time %d identity %d: %v, want fresh %v (%v)", c.time, c.identity, known, c.fresh, err)
 		}
 	}
 }
