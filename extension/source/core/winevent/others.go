@@ -33,7 +33,8 @@ func (*Reader) logon(e *Event, b *evidence.Batch) {
 }
 
 // explicit is a use of other credentials than one's own: the logon is that of the
-// credentials' owner, its id the session of who used them.
+// credentials' owner, its id the session of who used them. When the system does so
+// for this host, it lets somebody in, of which 4624 tells.
 func (*Reader) explicit(e *Event, b *evidence.Batch) {
 	l := evidence.Logon{
 		Time: e.Time, Platform: evidence.Windows, Host: e.Host, Source: e.Source, EID: e.EID, Type: "explicit",
@@ -43,7 +44,8 @@ func (*Reader) explicit(e *Event, b *evidence.Batch) {
 	if port := e.port("IpPort"); port > 0 && port < 1024 {
 		l.From = ""
 	}
-	if !ofTheHost(&l) {
+	system := e.text("SubjectUserSid") == "S-1-5-18" && strings.EqualFold(e.text("TargetServerName"), "localhost") && peer.Local(l.From)
+	if !system && !ofTheHost(&l) {
 		b.Logons = append(b.Logons, l)
 	}
 }
@@ -76,14 +78,14 @@ func ofTheHost(l *evidence.Logon) bool {
 	case "S-1-5-7", "S-1-5-18", "S-1-5-19", "S-1-5-20":
 		return true
 	}
-	for _, p := range []string{"S-1-5-80-", "S-1-5-82-", "S-1-5-83-", "S-1-5-90-", "S-1-5-96-"} {
+	for _, p := range []string{"S-1-5-80-", "S-1-5-82-", "S-1-5-83-", "S-1-5-90-", "S-1-5-96-", "S-1-5-111-"} {
 		if strings.HasPrefix(l.UID, p) {
 			return true
 		}
 	}
 	domain, _, _ := strings.Cut(l.Username, `\`)
 	switch strings.ToLower(domain) {
-	case "window manager", "font driver host", "nt service", "iis apppool":
+	case "window manager", "font driver host", "nt service", "iis apppool", "virtual users":
 		return true
 	}
 	return l.Username == "" || strings.HasSuffix(l.Username, "$")
@@ -129,6 +131,9 @@ func (*Reader) sysmonConnection(e *Event, b *evidence.Batch) {
 		Time: e.Time, Platform: evidence.Windows, Host: e.Host, Source: e.Source, EID: e.EID,
 		PID: e.pid("ProcessId"), Path: e.text("Image"), Username: e.text("User"), Protocol: strings.ToLower(e.text("Protocol")),
 		Inbound: strings.EqualFold(e.text("Initiated"), "false"),
+	}
+	if strings.HasPrefix(c.Path, "<") {
+		c.Path = "" // "<unknown process>"
 	}
 	local, remote := "Source", "Destination"
 	// Which side an inbound connection calls the source differs by version: the

@@ -211,12 +211,14 @@ func TestHostsOwnLogons(t *testing.T) {
 		logon("SYSTEM", "S-1-5-18", "5", "-"), logon("WS01$", "S-1-5-21-1-2-3-1000", "3", "::1"), logon("DWM-1", "S-1-5-90-0-1", "2", "-"),
 		logon("alex", "S-1-5-21-1-2-3-1001", "0", "-"),
 		logon("alex", "S-1-5-21-1-2-3-1001", "2", "127.0.0.1"), logon("DC01$", "S-1-5-21-1-2-3-1002", "3", "10.0.0.1"),
+		event(security, 4648, 1, "SubjectUserSid", "S-1-5-18", "TargetServerName", "localhost", "TargetUserName", "alex", "IpAddress", "127.0.0.1"),
+		event(security, 4648, 1, "SubjectUserSid", "S-1-5-18", "TargetServerName", "FS01", "TargetUserName", "alex", "IpAddress", "10.0.0.2", "IpPort", "445"),
 	)
 	var got []string
 	for _, l := range b.Logons {
 		got = append(got, l.Username+" "+l.Type)
 	}
-	if diff := cmp.Diff([]string{`CORP\alex interactive`, `CORP\DC01$ network`}, got); diff != "" {
+	if diff := cmp.Diff([]string{`CORP\alex interactive`, `CORP\DC01$ network`, "alex explicit"}, got); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -247,4 +249,21 @@ func FuzzRead(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+func BenchmarkProcessCreated(b *testing.B) {
+	const data = `{"EventData":{"SubjectUserSid":"S-1-5-18","SubjectUserName":"-","SubjectDomainName":"-","SubjectLogonId":"0x3e7","NewProcessId":"0x294","NewProcessName":"C:\\Windows\\System32\\lsass.exe","TokenElevationType":"%%1936","ProcessId":"0x200","CommandLine":"sc  query state= all","TargetUserSid":"S-1-0-0","TargetUserName":"-","TargetDomainName":"-","TargetLogonId":"0x0","ParentProcessName":"C:\\Windows\\System32\\wininit.exe","MandatoryLabel":"S-1-16-16384"}}`
+	b.ReportAllocs()
+	for b.Loop() {
+		values, err := winevent.ParseData(data)
+		if err != nil {
+			b.Fatal(err)
+		}
+		var batch evidence.Batch
+		var r winevent.Reader
+		r.Read(&winevent.Event{Provider: security, ID: winevent.ProcessCreated, Time: 1, Data: values}, &batch)
+		if len(batch.Processes) != 1 {
+			b.Fatal(batch)
+		}
+	}
 }
