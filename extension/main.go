@@ -20,6 +20,7 @@ import (
 
 	"github.com/osquery-rollcall/rollcall/extension/app"
 	"github.com/osquery-rollcall/rollcall/extension/engine"
+	"github.com/osquery-rollcall/rollcall/extension/evidence"
 	"github.com/osquery-rollcall/rollcall/extension/host"
 	"github.com/osquery-rollcall/rollcall/extension/lifecycle"
 	"github.com/osquery-rollcall/rollcall/extension/source/core"
@@ -107,21 +108,39 @@ func serve(outer context.Context, log hclog.Logger, socket, configFile, stateDir
 	client := core.NewClient(socket, core.ClientOptions{Timeout: 15 * time.Second})
 	var closers []io.Closer
 	users := host.NewUsers(func(ctx context.Context) (map[string]string, error) { return core.Users(ctx, client) })
+	// What takes osquery seconds is asked on a connection of its own.
+	slow := core.NewClient(socket, core.ClientOptions{Timeout: 60 * time.Second})
+	platform := evidence.ParsePlatform(runtime.GOOS)
+	options := app.Options{ConfigFile: configFile, StateDir: stateDir, Logger: log, Users: users, Core: asked{client}}
+	var logons engine.Source
+	if platform == evidence.Windows {
+		logons, options.WantLogons = app.NewLogonsOnDemand(core.NewLogons(slow, platform).Logons)
+	}
 	central := &fleet{}
-	a, err := app.Open(ctx, app.Options{ConfigFile: configFile, StateDir: stateDir, Logger: log, Users: users, Parts: central.health, Core: asked{client}, Sources: func(r app.Rooms) []engine.Source {
+	options.Parts = central.health
+	options.Sources = func(r app.Rooms) []engine.Source {
 		sources := []engine.Source{proc.NewRunning(proc.Options{Logger: log.Named("proc")})}
-		if runtime.GOOS == "linux" {
-			preferred := app.NewPreferred(core.NewProcessEvents(client, nil))
-			connector := app.NewFallback(ctx, proc.NewConnector(proc.Options{Logger: log.Named("proc")}), preferred)
-			closers = append(closers, connector)
-			sources = append(sources, preferred, connector)
+		var better []*app.Preferred
+		for _, s := range core.Sources(client, platform, core.Options{Slow: slow}) {
+			if name := s.Name(); name == "process_events" || name == "bpf_process_events" {
+				p := app.NewPreferred(s)
+				better = append(better, p)
+				s = p
+			}
+			sources = append(sources, s)
 		}
+		if logons != nil {
+			sources = append(sources, logons)
+		}
+		starts, more := app.Executions(ctx, log, better...)
+		closers = append(closers, more...)
 		live, more := app.Live(r, log)
 		closers = append(closers, more...)
-		return append(sources, live...)
-	}})
+		return append(append(sources, starts...), live...)
+	}
+	a, err := app.Open(ctx, options)
 	if err != nil {
-		return errors.Join(err, client.Close())
+		return errors.Join(err, client.Close(), slow.Close())
 	}
 	central.start(client, a, log.Named("central"))
 	collected := make(chan struct{})
@@ -151,7 +170,8 @@ func serve(outer context.Context, log hclog.Logger, socket, configFile, stateDir
 		// Our own connection to the core keeps it from ending: close it first.
 		Stopping: func() {
 			cancel()
-			_ = client.Close() // it is idle or broken; either way it is done
+			_ = client.Close() // they are idle or broken; either way they are done
+			_ = slow.Close()
 		},
 	})
 	cancel()
@@ -159,5 +179,5 @@ func serve(outer context.Context, log hclog.Logger, socket, configFile, stateDir
 	for _, c := range closers {
 		err = errors.Join(err, c.Close())
 	}
-	return errors.Join(err, client.Close(), a.Close())
+	return errors.Join(err, client.Close(), slow.Close(), a.Close())
 }

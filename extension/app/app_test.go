@@ -244,7 +244,7 @@ func TestFallback(t *testing.T) {
 	if err := f.Close(); err != nil || second.stops.Load() != 2 {
 		t.Errorf("close: %v, %d stops", err, second.stops.Load())
 	}
-	alone := app.NewFallback(ctx, &scripted{}, nil)
+	alone := app.NewFallback(ctx, &scripted{})
 	if b, err := alone.Read(ctx, "", 1); err != nil || b.Cursor != "read" {
 		t.Errorf("with nothing preferred: %+v, %v", b, err)
 	}

@@ -13,7 +13,9 @@ import (
 	"github.com/osquery-rollcall/rollcall/extension/engine"
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 	"github.com/osquery-rollcall/rollcall/extension/service/watch"
+	"github.com/osquery-rollcall/rollcall/extension/source/kaudit"
 	"github.com/osquery-rollcall/rollcall/extension/source/logtail"
+	"github.com/osquery-rollcall/rollcall/extension/source/proc"
 )
 
 // starter is a source that has to be started: the kernel's process connector.
@@ -44,17 +46,17 @@ func (p *Preferred) Read(ctx context.Context, cursor string, limit int) (evidenc
 	if err == nil {
 		p.usable.Store(true)
 	} else if errors.As(err, &off) {
-		p.usable.Store(false)
+		p.usable.Store(off.State == evidence.StateDegraded) // it is read, though not all of it
 	}
 	p.once.Do(func() { close(p.asked) })
 	return b, err
 }
 
-// Fallback runs a source only while the preferred one cannot be read. It is
+// Fallback runs a source only while none of the preferred ones can be read. It is
 // started with the first read that needs it and lives until Close.
 type Fallback struct {
 	source    starter
-	preferred *Preferred
+	preferred []*Preferred
 	life      context.Context
 
 	mu      sync.Mutex
@@ -62,8 +64,8 @@ type Fallback struct {
 }
 
 // NewFallback returns a Fallback whose source lives at most as long as life. With
-// preferred nil the source always runs.
-func NewFallback(life context.Context, source starter, preferred *Preferred) *Fallback {
+// nothing preferred the source always runs.
+func NewFallback(life context.Context, source starter, preferred ...*Preferred) *Fallback {
 	return &Fallback{source: source, preferred: preferred, life: life}
 }
 
@@ -86,17 +88,17 @@ func (f *Fallback) Start() error {
 
 // Read implements engine.Source.
 func (f *Fallback) Read(ctx context.Context, cursor string, limit int) (evidence.Batch, error) {
-	if f.preferred != nil {
+	for _, p := range f.preferred {
 		// Sources are read side by side: what is missing is known in a moment, and
 		// every moment without either is a gap.
 		select {
-		case <-f.preferred.asked:
+		case <-p.asked:
 		case <-ctx.Done():
 			return evidence.Batch{}, ctx.Err()
 		}
-		if f.preferred.usable.Load() {
+		if p.usable.Load() {
 			f.stop()
-			return evidence.Batch{}, &evidence.Unavailable{State: evidence.StateOff, Detail: "not needed: " + f.preferred.Name() + " is read"}
+			return evidence.Batch{}, &evidence.Unavailable{State: evidence.StateOff, Detail: "not needed: " + p.Name() + " is read"}
 		}
 	}
 	if err := f.Start(); err != nil {
@@ -128,11 +130,78 @@ func Live(r Rooms, log hclog.Logger) (sources []engine.Source, closers []io.Clos
 		return nil, nil
 	}
 	services := watch.New(watch.Options{Inventory: r.Inventory, Weights: r.Weights, Logger: log.Named("services")})
-	o := logtail.Options{Host: r.Host, Logger: log.Named("logs")}
+	o := logtail.Options{Host: r.Host, Audited: kaudit.Check, Logger: log.Named("logs")}
 	logs := []*logtail.Source{logtail.NewAudit(o), logtail.NewSyslog(o), logtail.NewPackages(o)}
 	sources, closers = append(sources, services), append(closers, services)
 	for _, l := range logs {
 		sources, closers = append(sources, l), append(closers, l)
 	}
 	return sources, closers
+}
+
+// Executions are the sources of what starts on a Linux host without osquery's help:
+// the kernel's audit where rules log programs, else its process connector. They run
+// only while none of better can be read, and are closed by their owner.
+func Executions(life context.Context, log hclog.Logger, better ...*Preferred) (sources []engine.Source, closers []io.Closer) {
+	if runtime.GOOS != "linux" {
+		return nil, nil
+	}
+	audit := NewFallback(life, kaudit.New(kaudit.Options{Logger: log.Named("kaudit")}), better...)
+	kernel := NewPreferred(audit)
+	connector := NewFallback(life, proc.NewConnector(proc.Options{Logger: log.Named("proc")}), append(better, kernel)...)
+	return []engine.Source{kernel, connector}, []io.Closer{audit, connector}
+}
+
+// onDemand asks for logons around an incident: to read them all would be too much.
+type onDemand struct {
+	ask  func(ctx context.Context, from, to int64) (evidence.Batch, error)
+	mu   sync.Mutex
+	want [][2]int64
+}
+
+// maxWanted bounds the spans that wait, maxAsked those asked for in one read.
+const (
+	maxWanted = 16
+	maxAsked  = 2
+)
+
+// NewLogonsOnDemand returns a source of logons and the function that asks it for a
+// span of time, in seconds since 1970 UTC.
+func NewLogonsOnDemand(ask func(ctx context.Context, from, to int64) (evidence.Batch, error)) (engine.Source, func(from, to int64)) {
+	o := &onDemand{ask: ask}
+	return o, o.wanted
+}
+
+func (o *onDemand) wanted(from, to int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i := range o.want {
+		if o.want[i][0] <= from && from <= o.want[i][1] { // one span that grows
+			o.want[i][1] = max(o.want[i][1], to)
+			return
+		}
+	}
+	if len(o.want) < maxWanted {
+		o.want = append(o.want, [2]int64{from, to})
+	}
+}
+
+// Name implements engine.Source.
+func (o *onDemand) Name() string { return "logons_on_demand" }
+
+// Read implements engine.Source.
+func (o *onDemand) Read(ctx context.Context, _ string, _ int) (all evidence.Batch, err error) {
+	o.mu.Lock()
+	spans := o.want[:min(len(o.want), maxAsked)]
+	o.want = o.want[len(spans):]
+	o.mu.Unlock()
+	for _, s := range spans {
+		b, err := o.ask(ctx, s[0], s[1])
+		if err != nil {
+			return all, err
+		}
+		all.Logons = append(all.Logons, b.Logons...)
+		all.Read += b.Read
+	}
+	return all, nil
 }

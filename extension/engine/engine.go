@@ -77,6 +77,9 @@ type Options struct {
 	// Look tells what the host shows of an incident now; nil when the evidence is of
 	// other hosts.
 	Look Looker
+	// WantLogons asks for the logons of this host in a span of time, around an
+	// incident; nil where they are read anyhow.
+	WantLogons func(from, to int64)
 	// Parts are the health rows of what runs beside the engine; nil for none.
 	Parts func() []store.Health
 	// Paused collects nothing until Apply says otherwise.

@@ -358,6 +358,9 @@ func (e *Engine) tell(ctx context.Context, b *store.Batch, installs []*pendingIn
 	changed := e.book.Add(facts)
 	looks := 0
 	for _, x := range changed.Incidents {
+		if e.opts.WantLogons != nil && x.Decision != incident.Record && x.Host == e.opts.Host && facts.Now-x.Last < 3600 {
+			e.opts.WantLogons(x.Opened-3600, x.Last+60)
+		}
 		if e.opts.Look == nil || x.Decision == incident.Record || looks == maxLooks || facts.Now-x.Facts.Looked < lookEvery {
 			continue
 		}

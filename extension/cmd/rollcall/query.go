@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"strings"
 	"time"
 
@@ -51,7 +50,6 @@ type session struct {
 	from      *fromFiles
 	app       *app.App
 	db        *sqlshell.DB
-	connector *app.Fallback
 	cancel    context.CancelFunc
 	collector chan struct{}
 	closers   []io.Closer
@@ -92,13 +90,10 @@ func (f *sessionFlags) open(ctx context.Context, env *environment) (*session, er
 			return s.from.sources()
 		}
 		sources := []engine.Source{proc.NewRunning(proc.Options{Logger: log.Named("proc")})}
-		if runtime.GOOS == "linux" {
-			s.connector = app.NewFallback(life, proc.NewConnector(proc.Options{Logger: log.Named("proc")}), nil)
-			sources = append(sources, s.connector)
-		}
-		live, closers := app.Live(r, log)
-		s.closers = closers
-		return append(sources, live...)
+		starts, closers := app.Executions(life, log)
+		live, more := app.Live(r, log)
+		s.closers = append(closers, more...)
+		return append(append(sources, starts...), live...)
 	}
 	s.app, err = app.Open(ctx, o)
 	if err != nil {
@@ -166,9 +161,6 @@ func (s *session) close() error {
 	}
 	if s.db != nil {
 		errs = append(errs, s.db.Close())
-	}
-	if s.connector != nil {
-		errs = append(errs, s.connector.Close())
 	}
 	for _, c := range s.closers {
 		errs = append(errs, c.Close())
