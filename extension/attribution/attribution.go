@@ -144,9 +144,11 @@ func Attribute(f Facts, c Config) Result {
 		return Result{Kind: None, Basis: "never attributed under " + clip(f.YoungService) + ", a service younger than 24 hours that is nobody's"}
 	}
 	notes := []string{"nothing accounts for it"}
-	for _, kind := range []func(*Facts, *actor, *Config) Result{
-		expected, responder, scanner, system, packaged, management, maintenance, knownUser,
-	} {
+	order := [...]func(*Facts, *actor, *Config) Result{expected, responder, scanner, system, packaged, management, maintenance, knownUser}
+	if a.what == "install" {
+		order[3], order[4] = packaged, system // whose package it is says more than which helper turned it on
+	}
+	for _, kind := range order {
 		r := kind(&f, a, &c)
 		if r.Attributed() {
 			return r

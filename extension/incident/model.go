@@ -224,11 +224,11 @@ type Burst struct {
 
 // Attribution is whose operation the burst is: of its strongest command that
 // nothing attributes, else of its strongest.
-func (b *Burst) Attribution() attribution.Result {
-	if b.Loose != nil {
-		return b.Loose.Attribution
+func (x *Burst) Attribution() attribution.Result {
+	if x.Loose != nil {
+		return x.Loose.Attribution
 	}
-	return b.Best.Attribution
+	return x.Best.Attribution
 }
 
 // Incident is a burst or an install with all that belongs to it.

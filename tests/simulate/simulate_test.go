@@ -83,7 +83,7 @@ func within[T any](list []T, from, to int64, at func(T) int64) (out []T) {
 type result struct {
 	hostDays, intrusions, escalated int
 	falseEscalations, falseReviews  int
-	records, events, installs       int
+	records                         int
 	missed                          []string
 	escalations, reviews            map[string]int // false ones, by what they look like
 	took                            time.Duration
