@@ -138,7 +138,7 @@ func (e *Engine) installs(ctx context.Context, readings []reading, now time.Time
 	for _, in := range all {
 		id := installIdentity(in)
 		// One source tells each install once: what it tells twice happened twice.
-		if first := latest[id]; first != nil && in.Time-first.Install.Time <= installWindow && (first.Install.Source != in.Source || first.Install.EID == in.EID) {
+		if first := latest[id]; first != nil && in.Time-first.Install.Time <= installWindow && (!named(first.Install.Source, in.Source) || first.Install.EID == in.EID) {
 			mergeInstall(&first.Install, in)
 			continue
 		}
@@ -164,10 +164,16 @@ func installIdentity(in *evidence.Install) int64 {
 	h := sha256.New()
 	facts := installFacts(in)
 	img := service.NormalizeImagePath(facts.ImagePath, facts.Kind)
-	name := strings.ToLower(in.Name)
-	if facts.Kind.Unix() {
+	name := ""
+	switch {
+	case facts.Kind.Unix():
 		name = strings.TrimSuffix(in.Name, ".service")
 		img.Program, img.Args = in.UnitPath, "" // the unit's file names it, whatever it runs
+	case img.Program == "" || strings.EqualFold(img.Base, "svchost.exe") || strings.EqualFold(img.Base, "svchost"):
+		name = strings.ToLower(in.Name) // the program is many services'
+	default:
+		// Event 7045 has the display name where 4697 has the name: the command line,
+		// and the moment, tell that they are one.
 	}
 	fmt.Fprintf(h, "%s\x00%s\x00%s\x00%s\x00%s\x00%s", strings.ToLower(in.Host), in.Action, name, in.Account, strings.ToLower(img.Program), img.Args)
 	if in.Action == evidence.Modified {

@@ -640,7 +640,7 @@ func (b *Book) install(in Install) {
 			}
 		}
 		// Installs of one run belong together.
-		if len(x.Bursts) == 0 && len(x.Installs) > 0 && abs(in.Time-x.Last) <= 600 && best > rank(ByUser) && x.Installs[0].kin(&in) {
+		if len(x.Bursts) == 0 && len(x.Installs) > 0 && abs(in.Time-x.Last) <= 600 && in.Time-x.Opened <= 3600 && best > rank(ByUser) && x.Installs[0].kin(&in) {
 			into, best, in.Relation = x, rank(ByUser), ""
 		}
 	}
@@ -659,7 +659,15 @@ func (in *Install) kin(other *Install) bool {
 	if in.attributed() != other.attributed() || in.Attribution.Kind != other.Attribution.Kind || in.Attribution.Subject != other.Attribution.Subject {
 		return false
 	}
-	return in.attributed() || relation(in.Actor, other.Actor) != ByHost || in.Name == other.Name
+	if in.attributed() || relation(in.Actor, other.Actor) != ByHost || in.Name == other.Name || in.Path != "" && strings.EqualFold(in.Path, other.Path) {
+		return true
+	}
+	return in.Actor.nobody() && other.Actor.nobody()
+}
+
+// nobody reports an actor of whom only an account of the system is known, or nothing.
+func (a Actor) nobody() bool {
+	return system(a.Username) && system(a.LoginUser)
 }
 
 func (x *Incident) take(in Install) {

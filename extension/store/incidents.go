@@ -55,7 +55,7 @@ func (s *Store) FreshInstalls(ctx context.Context, installs []*Install, window i
 		known := false
 		err = s.query(conn, sq.Select("1").From("installs").
 			Where(sq.Or{sq.And{sq.Eq{"identity": in.Identity}, sq.GtOrEq{"time": in.Install.Time - window}, sq.LtOrEq{"time": in.Install.Time + window},
-				sq.Expr("NOT (json_extract(data, '$.Source') = ? AND json_extract(data, '$.EID') <> ?)", in.Install.Source, in.Install.EID)}, sq.Eq{"install_id": in.InstallID}}).Limit(1),
+				sq.Expr("NOT (instr(',' || json_extract(data, '$.Source') || ',', ',' || ? || ',') > 0 AND json_extract(data, '$.EID') <> ?)", in.Install.Source, in.Install.EID)}, sq.Eq{"install_id": in.InstallID}}).Limit(1),
 			func(*sqlite.Stmt) error { known = true; return nil })
 		if err != nil {
 			return nil, fmt.Errorf("look for install %s: %w", in.InstallID, err)
