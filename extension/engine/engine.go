@@ -105,6 +105,7 @@ type Engine struct {
 	// learned once.
 	hours    map[store.BaselineKey]int64
 	sessions sessions
+	sampling sampling
 	states   atomic.Pointer[map[string]State] // of the sources, as of the last cycle
 }
 
@@ -242,6 +243,7 @@ func (e *Engine) cycle(ctx context.Context) (more bool, err error) {
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
+	now = e.opts.Now() // of recorded evidence, the clock is known only now
 	b := &store.Batch{Now: now.Unix(), Cursors: map[string]string{}, Rules: map[string]store.RuleStat{}, Gaps: map[string][]evidence.Gap{}}
 	for _, r := range readings {
 		name := r.source.Name()
@@ -276,6 +278,7 @@ func (e *Engine) cycle(ctx context.Context) (more bool, err error) {
 	}
 	e.around(ctx, readings, h, now, &facts)
 	e.tell(ctx, b, installs, facts)
+	e.sampling.thin(b, now)
 	b.Baselines = h.changed
 	b.Health = e.health(readings, matched, now)
 	if b.Empty() {
@@ -682,6 +685,7 @@ func (e *Engine) health(readings []reading, matched map[string]int64, now time.T
 	} else if _, was := e.written["collector"]; was {
 		add(store.Health{Component: "collector", State: evidence.StateOK})
 	}
+	add(e.sampling.health(now))
 	states := make(map[string]State, len(readings))
 	defer func() { e.states.Store(&states) }()
 	for _, r := range readings {
