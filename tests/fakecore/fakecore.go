@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -156,8 +157,12 @@ func (c *Core) Stop() {
 	c.mu.Lock()
 	l := c.listener
 	c.listener = nil
+	gone := slices.Collect(maps.Keys(c.exts))
 	clear(c.exts)
 	c.mu.Unlock()
+	for _, uuid := range gone {
+		c.unlist(uuid)
+	}
 	if l != nil {
 		_ = l.Close()
 	}
@@ -305,6 +310,7 @@ func (c *Core) CutNextAnswer(n int) {
 
 // Forget drops a registration without telling the extension: it becomes a zombie.
 func (c *Core) Forget(uuid int64) {
+	c.unlist(uuid)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.exts, uuid)
@@ -576,17 +582,30 @@ func (h *handler) RegisterExtension(_ context.Context, info *osquery.InternalExt
 		return s, nil
 	}
 	c := h.core
+	e, ok := c.admit(Extension{Name: info.Name, Version: info.Version, Registry: registry})
+	if !ok {
+		return &osquery.ExtensionStatus{Code: 1, Message: "Duplicate extension registered"}, nil
+	}
+	if err := c.list(e); err != nil {
+		return nil, err
+	}
+	return &osquery.ExtensionStatus{Message: "OK", UUID: osquery.ExtensionRouteUUID(e.UUID)}, nil
+}
+
+// admit gives an extension its uuid, unless another has its name.
+func (c *Core) admit(e Extension) (Extension, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, e := range c.exts {
-		if e.Name == info.Name {
-			return &osquery.ExtensionStatus{Code: 1, Message: "Duplicate extension registered"}, nil
+	for _, other := range c.exts {
+		if other.Name == e.Name {
+			return Extension{}, false
 		}
 	}
 	c.nextUUID++
-	c.exts[c.nextUUID] = Extension{UUID: c.nextUUID, Name: info.Name, Version: info.Version, Registry: registry}
+	e.UUID = c.nextUUID
+	c.exts[e.UUID] = e
 	c.notify()
-	return &osquery.ExtensionStatus{Message: "OK", UUID: osquery.ExtensionRouteUUID(c.nextUUID)}, nil
+	return e, true
 }
 
 func (h *handler) DeregisterExtension(_ context.Context, uuid osquery.ExtensionRouteUUID) (*osquery.ExtensionStatus, error) {
@@ -594,6 +613,7 @@ func (h *handler) DeregisterExtension(_ context.Context, uuid osquery.ExtensionR
 		return s, nil
 	}
 	c := h.core
+	c.unlist(int64(uuid))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, ok := c.exts[int64(uuid)]; !ok {
@@ -638,17 +658,7 @@ func (h *handler) Query(_ context.Context, sql string) (*osquery.ExtensionRespon
 	if err := manners(sql); err != nil {
 		return &osquery.ExtensionResponse{Status: &osquery.ExtensionStatus{Code: 1, Message: err.Error()}}, nil
 	}
-	rows := osquery.ExtensionPluginResponse{}
-	c.dbMu.Lock()
-	err := sqlitex.Execute(c.db, sql, &sqlitex.ExecOptions{ResultFunc: func(stmt *sqlite.Stmt) error {
-		row := make(map[string]string, stmt.ColumnCount())
-		for i := range stmt.ColumnCount() {
-			row[stmt.ColumnName(i)] = stmt.ColumnText(i)
-		}
-		rows = append(rows, row)
-		return nil
-	}})
-	c.dbMu.Unlock()
+	rows, err := c.Rows(sql)
 	if err != nil {
 		return &osquery.ExtensionResponse{Status: &osquery.ExtensionStatus{Code: 1, Message: err.Error()}}, nil
 	}
