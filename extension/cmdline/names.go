@@ -21,14 +21,6 @@ func unixBase(s string) string {
 	return strings.TrimPrefix(strings.TrimPrefix(s, "-"), `\`)
 }
 
-func isShell(name string) bool {
-	switch strings.ToLower(strings.TrimSuffix(name, ".exe")) {
-	case "sh", "bash", "dash", "zsh", "ksh", "ksh93", "mksh", "ash", "fish", "rbash", "csh", "tcsh", "yash", "posh", "pdksh", "hush":
-		return true
-	}
-	return false
-}
-
 func isPowerShell(name string) bool {
 	return name == "powershell" || name == "pwsh" || name == "powershell_ise"
 }

@@ -15,6 +15,9 @@ import (
 // The unwrapping methods below it look at one kind of wrapper each, and answer in
 // the same way.
 func (p *parser) unwrap(tool string, c dialect.Simple, s scope) bool {
+	if s.lang != langPowerShell && handsOn(tool) == handsNothing {
+		return false
+	}
 	switch {
 	case tool == "cmd":
 		return p.unwrapCmd(c, s)

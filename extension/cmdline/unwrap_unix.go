@@ -72,7 +72,7 @@ func (p *parser) unwrapUnix(tool string, c dialect.Simple, s scope) bool {
 	case "launchctl":
 		return len(args) > 2 && (args[0] == "asuser" || args[0] == "bsexec") && p.simple(s.behind(c, 3), s.inside(tool))
 	}
-	if strings.HasPrefix(tool, "ld-linux") || strings.HasPrefix(tool, "ld-musl") {
+	if strings.HasPrefix(tool, loaders[0]) || strings.HasPrefix(tool, loaders[1]) {
 		return p.simple(s.behind(c, 1+operand(args, "", "--library-path", "--inhibit-rpath", "--preload", "--argv0")), s.inside("ld.so"))
 	}
 	if w, ok := unixWrappers[tool]; ok {
