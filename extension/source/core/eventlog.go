@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -9,7 +10,7 @@ import (
 	"github.com/Masterminds/squirrel"
 
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
-	"github.com/osquery-rollcall/rollcall/extension/source/core/winevent"
+	"github.com/osquery-rollcall/rollcall/extension/source/winevent"
 )
 
 const (
@@ -23,7 +24,8 @@ const (
 // "(EventID=1) or (EventID=2) and TimeCreated[...]", where the times bind to the
 // last id alone, and SQLite asks for the ids of an IN list one by one.
 //
-// Windows refuses an expression of more than 22 terms.
+// Windows refuses an expression of more than 22 terms: ids that follow each other
+// are asked for by their bounds.
 type logQuery struct {
 	channel string
 	ids     []int64
@@ -62,11 +64,7 @@ func (q logQuery) and(other logQuery) string {
 func (q logQuery) selection(b *strings.Builder) {
 	var terms []string
 	if len(q.ids) > 0 {
-		ids := make([]string, len(q.ids))
-		for i, id := range q.ids {
-			ids[i] = "EventID=" + strconv.FormatInt(id, 10)
-		}
-		terms = append(terms, "("+strings.Join(ids, " or ")+")")
+		terms = append(terms, "("+strings.Join(idTerms(q.ids), " or ")+")")
 	}
 	switch {
 	case q.recent > 0:
@@ -85,6 +83,28 @@ func (q logQuery) selection(b *strings.Builder) {
 	default:
 		fmt.Fprintf(b, "*[System[%s] and EventData[%s]]", strings.Join(terms, " and "), anyOf(q.data))
 	}
+}
+
+// idTerms are the conditions for ids, in order and without gaps between those that
+// are given by their bounds.
+func idTerms(ids []int64) []string {
+	ids = slices.Sorted(slices.Values(ids))
+	var terms []string
+	for len(ids) > 0 {
+		n := 1
+		for n < len(ids) && ids[n] <= ids[n-1]+1 {
+			n++
+		}
+		if run := ids[:n]; run[n-1] > run[0]+1 {
+			terms = append(terms, fmt.Sprintf("(EventID&gt;=%d and EventID&lt;=%d)", run[0], run[n-1]))
+		} else {
+			for _, id := range slices.Compact(run) {
+				terms = append(terms, "EventID="+strconv.FormatInt(id, 10))
+			}
+		}
+		ids = ids[n:]
+	}
+	return terms
 }
 
 func anyOf(data []datum) string {
@@ -211,6 +231,16 @@ func channels(caps *Capabilities) map[string]bool {
 	return out
 }
 
+// wanted is the condition for the rows of windows_events that are worth reading.
+func wanted(caps *Capabilities, processes bool) squirrel.Sqlizer {
+	if !channels(caps)[strings.ToLower(winevent.Sysmon)] {
+		return squirrel.Eq{"eventid": eventIDs(caps, processes)}
+	}
+	// The plus signs keep SQLite from splitting the OR into several scans.
+	return squirrel.Or{squirrel.Eq{"+eventid": eventIDs(caps, processes)},
+		squirrel.And{squirrel.Eq{"+eventid": winevent.SysmonFile}, squirrel.Like{"data": `%\\services\\%`}}}
+}
+
 // eventIDs are the ids worth reading from windows_events. It has to be asked for
 // them all: which channels it is fed from changes with a flag.
 func eventIDs(caps *Capabilities, processes bool) []int64 {
@@ -231,17 +261,31 @@ func eventIDs(caps *Capabilities, processes bool) []int64 {
 	if on[strings.ToLower(winevent.PowerShell)] {
 		ids = append(ids, winevent.ScriptBlock)
 	}
+	if on[strings.ToLower(winevent.Application)] {
+		ids = append(ids, winevent.InstallerIDs()...)
+	}
+	if on[strings.ToLower(winevent.Setup)] {
+		ids = append(ids, winevent.PackageState)
+	}
+	if on[strings.ToLower(winevent.Terminal)] {
+		ids = append(ids, terminalIDs()...)
+	}
 	return ids
 }
 
 func securityIDs() []int64 {
-	return append(winevent.AccountIDs(), winevent.ServiceAdded, winevent.AuditCleared, winevent.AuditPolicy)
+	return append(winevent.AccountIDs(), winevent.ServiceAdded, winevent.AuditCleared, winevent.AuditPolicy,
+		winevent.TaskCreated, winevent.TaskDeleted, winevent.TaskEnabled, winevent.TaskDisabled, winevent.TaskChanged)
 }
 
 func systemIDs() []int64 {
-	return []int64{winevent.ServiceNew, winevent.StartChanged, winevent.LogCleared}
+	return []int64{winevent.ServiceNew, winevent.StartChanged, winevent.LogCleared, winevent.Updated}
 }
 
+func terminalIDs() []int64 { return []int64{winevent.SessionBegun, winevent.SessionResumed} }
+
+// sysmonIDs leave out the files that Sysmon sees made (11): there can be more of
+// them than of all else, and a log cannot be asked for those of services alone.
 func sysmonIDs() []int64 {
 	return []int64{winevent.SysmonProcess, winevent.SysmonConnection, winevent.SysmonKey, winevent.SysmonValue}
 }

@@ -2,6 +2,7 @@ package core_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,7 +13,7 @@ import (
 
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 	"github.com/osquery-rollcall/rollcall/extension/source/core"
-	"github.com/osquery-rollcall/rollcall/extension/source/core/winevent"
+	"github.com/osquery-rollcall/rollcall/extension/source/winevent"
 )
 
 // logger writes events 4688 into a machine's log, each with a command line of its
@@ -273,6 +274,26 @@ func TestEventLogDamaged(t *testing.T) {
 		t.Errorf("dropped %d", b.Dropped)
 	}
 	l.complete(true)
+}
+
+// Of the files that Sysmon sees made, those of services are taken, where that can be
+// asked for.
+func TestSysmonFiles(t *testing.T) {
+	m := prepare(t, evidence.Windows, "windows_events", "")
+	m.flag("windows_event_channels", "Microsoft-Windows-Sysmon/Operational")
+	m.exec("DELETE FROM windows_events")
+	for i, file := range []string{`C:\App\Services\x.dll`, `C:\Temp\y.dll`, `C:\services`} {
+		data, err := json.Marshal(map[string]any{"EventData": map[string]string{"Image": `C:\%%a.exe`, "ProcessId": "70", "TargetFilename": file}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.insert("windows_events", map[string]string{"time": fmt.Sprint(fixtureTime), "eid": fmt.Sprint(i + 1), "eventid": "11",
+			"provider_name": "Microsoft-Windows-Sysmon", "datetime": "2026-03-02T09:00:01.0000000Z", "data": string(data)})
+	}
+	b := m.follow("windows_events").read(100)
+	if b.Read != 1 || len(b.Changes) != 1 || b.Changes[0].Subject != `C:\App\Services\x.dll` || b.Changes[0].Detail != `created by C:\%a.exe` || b.Changes[0].PID != 70 {
+		t.Errorf("%d read: %+v", b.Read, b.Changes)
+	}
 }
 
 // PowerShell's blocks have no event ids and come by hundreds in one second.

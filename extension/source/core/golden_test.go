@@ -36,7 +36,7 @@ func prepare(t *testing.T, platform evidence.Platform, source, version string) *
 		m.dropEvents("3", "5156")
 	case "process_events":
 		off("es_process_events")
-	case "windows_eventlog_sysmon", "windows_eventlog_system", "windows_eventlog_security":
+	case "windows_eventlog_sysmon", "windows_eventlog_system", "windows_eventlog_security", "windows_eventlog_application", "windows_eventlog_setup":
 		off("windows_events")
 	case "windows_eventlog_4688":
 		off("windows_events", "process_etw_events")

@@ -13,8 +13,8 @@ import (
 
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 	"github.com/osquery-rollcall/rollcall/extension/source/auditlog"
-	"github.com/osquery-rollcall/rollcall/extension/source/core/winevent"
 	"github.com/osquery-rollcall/rollcall/extension/source/files/peer"
+	"github.com/osquery-rollcall/rollcall/extension/source/winevent"
 )
 
 const (

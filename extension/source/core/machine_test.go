@@ -257,12 +257,12 @@ func (m *machine) manners(sql string) {
 var (
 	queryForm    = regexp.MustCompile(`^<QueryList><Query Id="0">((?:<Select Path="[^"]+">[^<]+</Select>)+)(?:<Suppress Path="([^"]+)">([^<]+)</Suppress>)?</Query></QueryList>$`)
 	selectForm   = regexp.MustCompile(`<Select Path="([^"]+)">([^<]+)</Select>`)
-	idTerms      = regexp.MustCompile(`^\(EventID=\d+(?: or EventID=\d+)*\)`)
+	idTerms      = regexp.MustCompile(`^\((?:EventID=\d+|\(EventID>=\d+ and EventID<=\d+\))(?: or (?:EventID=\d+|\(EventID>=\d+ and EventID<=\d+\)))*\)`)
+	idTerm       = regexp.MustCompile(`EventID(?:=(\d+)|>=(\d+) and EventID<=(\d+))`)
 	rangeTerm    = regexp.MustCompile(`TimeCreated\[@SystemTime>='([^']+)'(?: and @SystemTime<='([^']+)')?\]`)
 	recentTerm   = regexp.MustCompile(`TimeCreated\[timediff\(@SystemTime\) <= (\d+)\]`)
 	dataTerm     = regexp.MustCompile(`Data\[@Name='(\w+)'\]='([^']*)'`)
-	numbers      = regexp.MustCompile(`\d+`)
-	termsInQuery = regexp.MustCompile(`EventID=|@SystemTime|Data\[`)
+	termsInQuery = regexp.MustCompile(`EventID[<>=]|@SystemTime|Data\[`)
 )
 
 // render does what windows_eventlog does: the events that a query selects, newest
@@ -337,8 +337,15 @@ func (m *machine) compile(expr string) func(map[string]string) bool {
 	}
 	var all []func(map[string]string) bool
 	if ids := idTerms.FindString(system); ids != "" {
-		list := numbers.FindAllString(ids, -1)
-		all = append(all, func(ev map[string]string) bool { return slices.Contains(list, ev["eventid"]) })
+		list := idTerm.FindAllStringSubmatch(ids, -1)
+		all = append(all, func(ev map[string]string) bool {
+			id, _ := strconv.Atoi(ev["eventid"])
+			return slices.ContainsFunc(list, func(t []string) bool {
+				from, _ := strconv.Atoi(t[1] + t[2])
+				to, _ := strconv.Atoi(t[1] + t[3])
+				return from <= id && id <= to
+			})
+		})
 		system = strings.TrimPrefix(strings.TrimPrefix(system, ids), " and ")
 	}
 	if t := rangeTerm.FindStringSubmatch(system); t != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/Masterminds/squirrel"
 
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
-	"github.com/osquery-rollcall/rollcall/extension/source/core/winevent"
 	"github.com/osquery-rollcall/rollcall/extension/source/files/peer"
+	"github.com/osquery-rollcall/rollcall/extension/source/winevent"
 )
 
 const (

@@ -8,7 +8,7 @@ import (
 	"github.com/Masterminds/squirrel"
 
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
-	"github.com/osquery-rollcall/rollcall/extension/source/core/winevent"
+	"github.com/osquery-rollcall/rollcall/extension/source/winevent"
 )
 
 // Source is a source of evidence.
@@ -243,6 +243,9 @@ const (
 	logSystem      = "windows_eventlog_system"
 	logSecurity    = "windows_eventlog_security"
 	logConnections = "windows_eventlog_5156"
+	logInstaller   = "windows_eventlog_application"
+	logSetup       = "windows_eventlog_setup"
+	logSessions    = "windows_eventlog_terminal"
 )
 
 func windowsSpecs() []spec {
@@ -284,7 +287,7 @@ func windowsSpecs() []spec {
 		columns: []string{"time", "eid", "datetime", "source", "provider_name", "computer_name", "eventid", "data"},
 		key:     []string{"eid", "time", "datetime", "data"},
 		where: func(caps *Capabilities) []squirrel.Sqlizer {
-			return []squirrel.Sqlizer{squirrel.Eq{"eventid": eventIDs(caps, !caps.EventsActive(etwProcessEvents))}}
+			return []squirrel.Sqlizer{wanted(caps, !caps.EventsActive(etwProcessEvents))}
 		},
 		mapper: func(*Capabilities) mapper { return &eventMapper{source: windowsEvents} },
 	})
@@ -347,6 +350,15 @@ func windowsSpecs() []spec {
 	})
 	connections.instead = func(caps *Capabilities, _ map[string]bool) string { return sysmonConnections(caps) }
 
+	// What changes slowly is asked for slowly.
+	slower := func(name, channel string, ids []int64) spec {
+		s := log(name, logQuery{channel: channel, ids: ids}, logLookback, time.Minute, needs{
+			log: Log{Channel: channel}, silent: "the log " + channel + " has no records that osquery may read", enable: reach,
+		})
+		s.instead = covered(channel)
+		return s
+	}
+
 	open := shots(openSockets, socketSnapshot(evidence.Windows), needs{elsewhere: older})
 	open.instead = func(caps *Capabilities, on map[string]bool) string {
 		if better := sysmonConnections(caps); better != "" {
@@ -357,7 +369,10 @@ func windowsSpecs() []spec {
 
 	return []spec{
 		etw, win, sysmon, processes, powershell, powershellLog,
-		system, security, shots(servicesTable, serviceSnapshot(), needs{elsewhere: older}),
+		system, security,
+		slower(logInstaller, winevent.Application, winevent.InstallerIDs()), slower(logSetup, winevent.Setup, []int64{winevent.PackageState}),
+		slower(logSessions, winevent.Terminal, terminalIDs()),
+		shots(servicesTable, serviceSnapshot(), needs{elsewhere: older}),
 		connections, open,
 		shots(loggedInUsers, sessionSnapshot(evidence.Windows), needs{elsewhere: older}),
 		shots(patchesTable, patchSnapshot(), needs{elsewhere: older}),

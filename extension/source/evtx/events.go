@@ -7,7 +7,7 @@ import (
 
 	"github.com/Velocidex/ordereddict"
 
-	"github.com/osquery-rollcall/rollcall/extension/evidence"
+	"github.com/osquery-rollcall/rollcall/extension/source/winevent"
 )
 
 // filetimeEpoch is 1970 in 100 ns since 1601.
@@ -22,16 +22,6 @@ func fromFiletime(t uint64) int64 {
 	return d / 10_000_000
 }
 
-// record is one event's parts.
-type record struct {
-	system   *ordereddict.Dict
-	data     *ordereddict.Dict
-	time     int64
-	host     string
-	eid      string
-	platform evidence.Platform
-}
-
 // event adds what an event tells to b.
 func (e *Reader) event(b *Batch, root *ordereddict.Dict, written uint64) {
 	ev := dict(root, "Event")
@@ -39,229 +29,58 @@ func (e *Reader) event(b *Batch, root *ordereddict.Dict, written uint64) {
 	if system == nil {
 		return
 	}
-	id, _ := number(system, "EventID")
-	read := interpret(text(dict(system, "Provider"), "Name"), id)
-	if read == nil {
+	provider, id := text(dict(system, "Provider"), "Name"), number(system, "EventID")
+	if !winevent.Reads(provider, id) {
 		return
 	}
-	r := record{system: system, data: named(ev), platform: evidence.Windows}
-	if r.data == nil {
+	data := named(ev)
+	if data == nil {
 		return
 	}
-	r.time = eventTime(system, written)
-	r.host = text(system, "Computer")
-	r.eid = text(system, "EventRecordID")
-	read(e, b, &r)
+	before := len(b.Processes)
+	e.meaning.Read(&winevent.Event{
+		Provider: provider, ID: id, Time: eventTime(system, written), Host: text(system, "Computer"), Channel: text(system, "Channel"),
+		PID: number(dict(system, "Execution"), "ProcessID"), UID: sid(text(dict(system, "Security"), "UserID")),
+		Data: values(data), Source: source(provider, id), EID: text(system, "EventRecordID"),
+	}, &b.Batch)
+	b.count(before)
 }
 
-// interpret returns what reads an event, nil for one that tells nothing of use.
-// Ids are only unique to their provider.
-func interpret(provider string, id int64) func(*Reader, *Batch, *record) {
+// count counts the processes behind the first ones that have no command line.
+func (b *Batch) count(before int) {
+	for i := before; i < len(b.Processes); i++ {
+		if b.Processes[i].CmdLine == "" {
+			b.Bare++
+		}
+	}
+}
+
+// source names the log that an event is from.
+func source(provider string, id int64) string {
 	switch provider {
-	case "Microsoft-Windows-Security-Auditing":
-		switch id {
-		case 4688:
-			return (*Reader).processCreation
-		case 4697:
-			return (*Reader).securityInstall
-		case 4624, 4625:
-			return (*Reader).logon
-		case 4648:
-			return (*Reader).explicitLogon
-		case 4672:
-			return (*Reader).privileges
-		case 5156:
-			return (*Reader).filterConnection
-		case 4719:
-			return (*Reader).auditPolicy
-		case 4698, 4699, 4700, 4701, 4702:
-			return (*Reader).task
+	case winevent.ProviderSecurity:
+		return SourceSecurity
+	case winevent.ProviderEventLog:
+		if id == winevent.AuditCleared {
+			return SourceSecurity
 		}
-		if _, ok := accountEvents[id]; ok {
-			return (*Reader).accountChange
-		}
-	case "Service Control Manager":
-		switch id {
-		case 7045:
-			return (*Reader).systemInstall
-		case 7040:
-			return (*Reader).startType
-		}
-	case "Microsoft-Windows-PowerShell", "PowerShellCore":
-		if id == 4104 {
-			return (*Reader).scriptBlock
-		}
-	case "Microsoft-Windows-Sysmon":
-		switch id {
-		case 1:
-			return (*Reader).sysmonProcess
-		case 3:
-			return (*Reader).sysmonConnection
-		case 11:
-			return (*Reader).sysmonFile
-		case 12, 13:
-			return (*Reader).sysmonRegistry
-		}
-	case "Microsoft-Windows-Eventlog":
-		if id == 1102 || id == 104 {
-			return (*Reader).logCleared
-		}
-	case "Microsoft-Windows-TerminalServices-LocalSessionManager":
-		if id == 21 || id == 25 {
-			return (*Reader).terminalSession
-		}
-	case "MsiInstaller":
-		switch id {
-		case 1033, 1034, 1036, 11707, 11724:
-			return (*Reader).installer
-		}
-	case "Microsoft-Windows-WindowsUpdateClient":
-		if id == 19 {
-			return (*Reader).windowsUpdate
-		}
-	case "Microsoft-Windows-Servicing":
-		if id == 2 {
-			return (*Reader).packageState
-		}
+	case winevent.ProviderSysmon:
+		return SourceSysmon
+	case winevent.ProviderPowerShell, winevent.ProviderCore:
+		return SourcePowerShell
+	case winevent.ProviderTerminal:
+		return SourceTerminal
+	case winevent.ProviderInstaller:
+		return SourceApplication
+	case winevent.ProviderServicing:
+		return SourceSetup
 	}
-	return nil
-}
-
-func (e *Reader) processCreation(b *Batch, r *record) {
-	d := r.data
-	p := evidence.Process{
-		Time: r.time, Platform: r.platform, Host: r.host, Source: SourceSecurity, EID: r.eid,
-		PID: anyNumber(d, "NewProcessId"), ParentPID: anyNumber(d, "ProcessId"),
-		Path: text(d, "NewProcessName"), CmdLine: text(d, "CommandLine"), ParentPath: text(d, "ParentProcessName"),
-		UID: sid(text(d, "SubjectUserSid")), Username: account(text(d, "SubjectDomainName"), text(d, "SubjectUserName")),
-		LogonID: logonID(d, "SubjectLogonId"), IntegrityLevel: integrity(text(d, "MandatoryLabel")),
-	}
-	// The new process can run as somebody else (runas, a service's start): the
-	// subject is then who started it.
-	if target := account(text(d, "TargetDomainName"), text(d, "TargetUserName")); target != "" {
-		p.LoginUID, p.LoginUser = p.UID, p.Username
-		p.Username, p.UID = target, ""
-		if id := sid(text(d, "TargetUserSid")); id != "S-1-0-0" {
-			p.UID = id
-		}
-		if id := logonID(d, "TargetLogonId"); id != "" && id != "0x0" {
-			p.LogonID = id
-		}
-	}
-	p.Elevated = elevated(p.IntegrityLevel)
-	switch text(d, "TokenElevationType") {
-	case "%%1937", "TokenElevationTypeFull (2)":
-		p.Elevated = evidence.Yes
-	case "%%1938", "TokenElevationTypeLimited (3)":
-		p.Elevated = evidence.No
-	}
-	b.add(p)
-}
-
-func (e *Reader) sysmonProcess(b *Batch, r *record) {
-	d := r.data
-	p := evidence.Process{
-		Time: r.time, Platform: r.platform, Host: r.host, Source: SourceSysmon, EID: r.eid,
-		PID: anyNumber(d, "ProcessId"), ParentPID: anyNumber(d, "ParentProcessId"),
-		Path: text(d, "Image"), CmdLine: percent(text(d, "CommandLine")), CWD: text(d, "CurrentDirectory"),
-		OriginalFileName: dash(text(d, "OriginalFileName")),
-		ParentPath:       dash(text(d, "ParentImage")), ParentCmdLine: percent(dash(text(d, "ParentCommandLine"))),
-		Username: dash(text(d, "User")), LogonID: logonID(d, "LogonId"), Session: text(d, "TerminalSessionId"),
-		IntegrityLevel: dash(text(d, "IntegrityLevel")),
-	}
-	p.Elevated = elevated(p.IntegrityLevel)
-	b.add(p)
-}
-
-func (e *Reader) scriptBlock(b *Batch, r *record) {
-	d := r.data
-	part := script{
-		key:   r.host + "\x00" + text(d, "ScriptBlockId"),
-		total: int(int32Value(d, "MessageTotal")), number: int(int32Value(d, "MessageNumber")),
-		text: text(d, "ScriptBlockText"),
-		process: evidence.Process{
-			Time: r.time, Platform: r.platform, Host: r.host, Source: SourcePowerShell, EID: r.eid,
-			PID: anyNumber(dict(r.system, "Execution"), "ProcessID"), Path: "powershell.exe",
-			UID: sid(text(dict(r.system, "Security"), "UserID")),
-		},
-	}
-	b.Processes = append(b.Processes, e.scripts.add(part)...)
-}
-
-func (b *Batch) add(p evidence.Process) {
-	if p.Path == "" && p.CmdLine == "" {
-		return
-	}
-	if p.CmdLine == "" {
-		b.Bare++
-	}
-	b.Processes = append(b.Processes, p)
-}
-
-// integrity names the level of a mandatory label.
-func integrity(label string) string {
-	switch strings.TrimPrefix(label, "S-1-16-") {
-	case "0":
-		return "Untrusted"
-	case "4096":
-		return "Low"
-	case "8192", "8448":
-		return "Medium"
-	case "12288":
-		return "High"
-	case "16384":
-		return "System"
-	}
-	return ""
-}
-
-func elevated(level string) evidence.Tristate {
-	switch level {
-	case "High", "System":
-		return evidence.Yes
-	case "Medium", "Low", "Untrusted":
-		return evidence.No
-	}
-	return evidence.Unknown
-}
-
-func account(domain, user string) string {
-	user, domain = dash(user), dash(domain)
-	if user == "" || domain == "" {
-		return user
-	}
-	return domain + `\` + user
+	return SourceSystem
 }
 
 func sid(s string) string {
 	if strings.HasPrefix(s, "S-1-") {
 		return s
-	}
-	return ""
-}
-
-// known is a SID of somebody: "" for the null SID.
-func known(id string) string {
-	if id = sid(id); id == "S-1-0-0" {
-		return ""
-	}
-	return id
-}
-
-// percent takes back that Sysmon doubles per cent signs, in all that it writes.
-func percent(s string) string { return strings.ReplaceAll(s, "%%", "%") }
-
-// dash is "" where the event says "-", its word for nothing.
-func dash(s string) string {
-	if s == "-" {
-		return ""
-	}
-	return s
-}
-
-func logonID(d *ordereddict.Dict, key string) string {
-	if n, ok := number(d, key); ok {
-		return "0x" + strconv.FormatUint(uint64(n), 16)
 	}
 	return ""
 }
@@ -362,74 +181,60 @@ func text(d *ordereddict.Dict, key string) string {
 		return ""
 	}
 	v, _ := d.Get(key)
+	return shown(v)
+}
+
+// shown is a value of an event as text.
+func shown(v any) string {
 	switch v := v.(type) {
 	case string:
 		return strings.TrimRight(v, "\x00")
+	case bool:
+		return strconv.FormatBool(v)
 	case *ordereddict.Dict:
 		return text(v, "Value")
-	case nil:
-		return ""
-	}
-	if n, ok := integer(v); ok {
-		return strconv.FormatUint(uint64(n), 10)
+	case uint8:
+		return strconv.FormatUint(uint64(v), 10)
+	case uint16:
+		return strconv.FormatUint(uint64(v), 10)
+	case uint32:
+		return strconv.FormatUint(uint64(v), 10)
+	case uint64:
+		return strconv.FormatUint(v, 10)
 	}
 	return ""
 }
 
-// number returns a value that is a number, or text of one ("0x3e7", "4688").
-func number(d *ordereddict.Dict, key string) (int64, bool) {
-	if d == nil {
-		return 0, false
+// number returns a number of an event's header; they have at most 32 bits.
+func number(d *ordereddict.Dict, key string) int64 {
+	n, err := strconv.ParseUint(text(d, key), 10, 32)
+	if err != nil {
+		return 0
 	}
-	v, _ := d.Get(key)
-	switch v := v.(type) {
-	case string:
-		n, err := strconv.ParseUint(strings.TrimSpace(v), 0, 64)
-		return int64(n), err == nil
-	case *ordereddict.Dict:
-		return number(v, "Value")
-	}
-	return integer(v)
+	return int64(n)
 }
 
-// yesNo returns a value that is yes or no.
-func yesNo(d *ordereddict.Dict, key string) evidence.Tristate {
-	v, _ := d.Get(key)
-	if b, ok := v.(bool); ok {
-		if b {
-			return evidence.Yes
+// values are an event's values by name. The signed numbers among them, of which
+// those of PowerShell's scripts are of use, the parser hands over as the text of
+// their bytes without trailing zeros.
+func values(d *ordereddict.Dict) map[string]string {
+	keys := d.Keys()
+	out := make(map[string]string, len(keys))
+	for _, key := range keys {
+		switch key {
+		case "Data":
+			for i, s := range positional(d) {
+				out[strconv.Itoa(i)] = s
+			}
+			continue
+		case "MessageNumber", "MessageTotal":
+			out[key] = strconv.FormatInt(int64(int32Value(d, key)), 10)
+			continue
 		}
-		return evidence.No
+		v, _ := d.Get(key)
+		out[key] = shown(v)
 	}
-	switch text(d, key) {
-	case "true", "1", "%%1842":
-		return evidence.Yes
-	case "false", "0", "%%1843":
-		return evidence.No
-	}
-	return evidence.Unknown
-}
-
-func anyNumber(d *ordereddict.Dict, key string) int64 {
-	n, ok := number(d, key)
-	if !ok || n < 0 || n > math.MaxUint32 {
-		return 0 // ids of processes have 32 bits
-	}
-	return n
-}
-
-func integer(v any) (int64, bool) {
-	switch v := v.(type) {
-	case uint8:
-		return int64(v), true
-	case uint16:
-		return int64(v), true
-	case uint32:
-		return int64(v), true
-	case uint64:
-		return int64(v), true
-	}
-	return 0, false
+	return out
 }
 
 // int32Value returns a signed number, which the parser hands over as the text of
@@ -441,8 +246,11 @@ func int32Value(d *ordereddict.Dict, key string) int32 {
 	v, _ := d.Get(key)
 	s, ok := v.(string)
 	if !ok {
-		n, _ := integer(v)
-		return int32(min(max(n, 0), math.MaxInt32))
+		n, err := strconv.ParseInt(shown(v), 10, 32)
+		if err != nil {
+			return 0
+		}
+		return int32(n)
 	}
 	var n uint32
 	for i := min(len(s), 4) - 1; i >= 0; i-- {
@@ -450,3 +258,7 @@ func int32Value(d *ordereddict.Dict, key string) int32 {
 	}
 	return int32(n)
 }
+
+// LogonType names a logon type of Windows in the words of evidence.Logon; "" is
+// one without a name.
+func LogonType(n int64) string { return winevent.LogonType(int(n)) }

@@ -1,18 +1,5 @@
-// Package evtx reads Windows event log files. What it takes from them:
-//
-//	processes    Security 4688, PowerShell 4104 (script blocks), Sysmon 1
-//	installs     System 7045 and 7040, Security 4697, Sysmon 12 and 13 on keys of services
-//	logons       Security 4624, 4625, 4648, 4672, terminal services 21 and 25
-//	connections  Security 5156, Sysmon 3
-//	changes      of accounts and groups (Security 472x to 478x), auditing (1102, 104,
-//	             4719), tasks (4698 to 4702), packages (MsiInstaller), patches
-//	             (WindowsUpdateClient 19, Setup 2)
-//
-// Two kinds of logons are left out when they come from the host itself, since they
-// are most of a log and say nothing of a person: those of machine accounts, and
-// those of the accounts that services run as (LOCAL SERVICE, NT SERVICE\x, DWM-1).
-// Of connections, those to the host itself and to everybody (multicast) are left
-// out.
+// Package evtx gets events out of Windows event log files. What they tell is read
+// by winevent.
 //
 // A file is hostile input and often damaged. Each of its chunks (64 KiB) is read
 // only when its checksums hold, each record only when walking it beforehand shows
@@ -34,6 +21,7 @@ import (
 	velocidex "www.velocidex.com/golang/evtx"
 
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
+	"github.com/osquery-rollcall/rollcall/extension/source/winevent"
 )
 
 // The names of what was read, as Source of the evidence gives them.
@@ -92,9 +80,7 @@ type Reader struct {
 	notes   []string
 	more    int // notes left out
 	slots   []slot
-	scripts scripts
-	rights  rights
-	keys    serviceKeys
+	meaning winevent.Reader
 	done    bool
 }
 
@@ -114,7 +100,7 @@ func FirstTime(head []byte) int64 {
 // NewReader reads the header of the file. Damage to it is noted and does not stop
 // the reading; the error says that r is no event log or can't be read.
 func NewReader(r io.Reader, limits Limits) (*Reader, error) {
-	e := &Reader{r: r, limits: limits.withDefaults(), scripts: newScripts(), keys: newServiceKeys()}
+	e := &Reader{r: r, limits: limits.withDefaults(), meaning: winevent.Reader{Whole: true}}
 	header := make([]byte, fileHeaderSize)
 	if n, err := io.ReadFull(r, header); err != nil {
 		if !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
@@ -276,8 +262,7 @@ func (e *Reader) take(b *Batch, s *slot) {
 func (e *Reader) finish(b *Batch) {
 	e.done = true
 	e.slots = nil
-	b.Processes = append(b.Processes, e.scripts.flush()...)
-	b.Logons = append(b.Logons, e.rights.flush()...)
+	e.meaning.Flush(&b.Batch)
 }
 
 func (s *slot) damaged(format string, args ...any) {

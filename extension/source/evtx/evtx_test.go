@@ -104,13 +104,13 @@ func TestEvents(t *testing.T) {
 		{name: "7045",
 			event: eventOf{provider: "Service Control Manager", channel: "System", computer: "dc1", id: 7045, time: filetime(at, 0), user: sidv(18), data: []fieldOf{
 				{"ServiceName", str("Upd")}, {"ImagePath", str(`C:\Temp\u.exe -k`)}, {"ServiceType", str("user mode service")}, {"StartType", str("auto start")}, {"AccountName", str("LocalSystem")}}},
-			installs: []evidence.Install{{Time: at, TimeBasis: evidence.BasisEvent, Platform: evidence.Windows, Action: evidence.Created, Host: "dc1", ServiceType: "user mode service", Name: "Upd", ImagePath: `C:\Temp\u.exe -k`, StartType: "auto start",
+			installs: []evidence.Install{{Time: at, TimeBasis: evidence.BasisEvent, Platform: evidence.Windows, Action: evidence.Created, Kind: "windows_service", Host: "dc1", ServiceType: "user mode service", Name: "Upd", ImagePath: `C:\Temp\u.exe -k`, StartType: "auto start",
 				Account: "LocalSystem", InstallerUID: "S-1-5-18", Source: SourceSystem, EID: "1"}}},
 		{name: "4697 of a driver",
 			event: security(4697, 0, fieldOf{"SubjectUserSid", sidv(21, 5)}, fieldOf{"SubjectUserName", str("a")}, fieldOf{"SubjectDomainName", str("CORP")},
 				fieldOf{"SubjectLogonId", hex64(7)}, fieldOf{"ServiceName", str("drv")}, fieldOf{"ServiceFileName", str(`\??\C:\d.sys`)},
 				fieldOf{"ServiceType", str("0x1")}, fieldOf{"ServiceStartType", str("3")}, fieldOf{"ServiceAccount", str("LocalSystem")}, fieldOf{"ClientProcessId", u32v(99)}),
-			installs: []evidence.Install{{Time: at, TimeBasis: evidence.BasisEvent, Platform: evidence.Windows, Action: evidence.Created, Host: "ws1.corp.example", ServiceType: "0x1", Name: "drv", ImagePath: `\??\C:\d.sys`, StartType: "3", Account: "LocalSystem",
+			installs: []evidence.Install{{Time: at, TimeBasis: evidence.BasisEvent, Platform: evidence.Windows, Action: evidence.Created, Kind: "driver", Host: "ws1.corp.example", ServiceType: "0x1", Name: "drv", ImagePath: `\??\C:\d.sys`, StartType: "3", Account: "LocalSystem",
 				InstallerUID: "S-1-5-21-5", InstallerUsername: `CORP\a`, LogonID: "0x7", InstallerPID: 99, Source: SourceSecurity, EID: "1"}}},
 		{name: "the same id of another provider",
 			event: eventOf{provider: "Microsoft-Windows-Winsock-WS2HELP", channel: "x", computer: "dc1", id: 1, time: filetime(at, 0),
@@ -208,28 +208,6 @@ func TestScriptBlocks(t *testing.T) {
 	}
 	if p := got.Processes[2]; p.CmdLine != "half" || !p.Truncated {
 		t.Errorf("script without its end: %+v", p)
-	}
-}
-
-func TestScriptBlocksAreBounded(t *testing.T) {
-	s := newScripts()
-	var out int
-	for i := range 2000 {
-		out += len(s.add(script{key: itoa(uint64(i)), number: 1, total: 1 << 20, text: strings.Repeat("x", 32<<10)}))
-		if len(s.open) > maxOpenScripts || s.size > maxOpenText {
-			t.Fatalf("%d scripts and %d bytes wait", len(s.open), s.size)
-		}
-	}
-	if out += len(s.flush()); out != 2000 || s.size != 0 {
-		t.Errorf("%d scripts came out, %d bytes are left", out, s.size)
-	}
-	for i := range 5000 {
-		s.add(script{key: "k", number: i, total: 1 << 30, text: strings.Repeat("y", 4096)})
-	}
-	for _, p := range s.flush() {
-		if len(p.CmdLine) > maxScript+maxParts || !p.Truncated {
-			t.Errorf("script of %d bytes, truncated %v", len(p.CmdLine), p.Truncated)
-		}
 	}
 }
 

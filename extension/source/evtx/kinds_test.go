@@ -2,7 +2,6 @@ package evtx
 
 import (
 	"bytes"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -178,10 +177,12 @@ func TestKinds(t *testing.T) {
 			sysmon(13, registry("SetValue", keys+`Upd\DisplayName`, "Update", scmImage)...), sysmon(13, registry("SetValue", keys+`Upd\ObjectName`, "LocalSystem", scmImage)...),
 			sysmon(13, registry("SetValue", keys+`Upd\Parameters\ServiceDll`, `C:\x.dll`, scmImage)...)},
 			install(func(i *evidence.Install) {
+				i.Kind = "windows_service"
 				i.EID, i.ServiceType, i.StartType, i.ImagePath, i.DisplayName, i.Account, i.ServiceDLL = "4", "16", "2", "%COMSPEC% /c x", "Update", "LocalSystem", `C:\x.dll`
 			})},
 		{"Sysmon, another image path", []eventOf{sysmon(13, registry("SetValue", `HKLM\SYSTEM\ControlSet001\services\Upd\ImagePath`, `C:\x.exe`, `C:\Windows\System32\reg.exe`)...)},
 			install(func(i *evidence.Install) {
+				i.Kind = "windows_service"
 				i.Action, i.ImagePath, i.InstallerPID, i.InstallerPath, i.Changes = evidence.Modified, `C:\x.exe`, 700, `C:\Windows\System32\reg.exe`, []string{`image_path: ? -> C:\x.exe`}
 			})},
 		{"Sysmon, another library", []eventOf{sysmon(13, registry("SetValue", keys+`TermService\Parameters\ServiceDll`, `%%ProgramFiles%%\r.dll`, `C:\i.exe`)...)},
@@ -266,43 +267,16 @@ func TestWorkers(t *testing.T) {
 	}
 }
 
-// TestStateIsBounded reads many logons without their rights and many keys.
-func TestStateIsBounded(t *testing.T) {
+// TestAllAreTold reads many rights without their logons, and keys between them.
+func TestAllAreTold(t *testing.T) {
 	m := newMaker()
 	const n = 3000
 	for i := range n {
 		m.add(security(4672, 0, fieldOf{"SubjectUserSid", sidv(21, 9)}, fieldOf{"SubjectUserName", str("bob")}, fieldOf{"SubjectDomainName", str("CORP")}, fieldOf{"SubjectLogonId", hex64(uint64(1000 + i))}))
 		m.add(sysmon(13, registry("SetValue", keys+"S"+itoa(uint64(i))+`\Start`, "DWORD (0x00000002)", scmImage)...))
 	}
-	got, r := readAll(t, m.file())
+	got, _ := readAll(t, m.file())
 	if len(got.Logons) != n {
 		t.Errorf("%d logons of %d", len(got.Logons), n)
-	}
-	if cap(r.rights.waiting) > 2*maxRights || len(r.keys.open) > maxServiceKeys {
-		t.Errorf("%d logons and %d keys wait", cap(r.rights.waiting), len(r.keys.open))
-	}
-}
-
-func TestServiceValue(t *testing.T) {
-	for target, want := range map[string][2]string{
-		keys + `A\ImagePath`: {"A", "ImagePath"}, keys + "A": {"A", ""}, keys + `A\Parameters\ServiceDll`: {"A", `Parameters\ServiceDll`},
-		`\REGISTRY\MACHINE\SYSTEM\ControlSet002\SERVICES\A\Start`: {"A", "Start"}, `hklm\system\controlset001\services\a\b`: {"a", "b"},
-		keys: {}, `HKLM\System\CurrentControlSet\Services`: {}, `HKLM\System\CurrentControlSet\Service`: {}, `HKLM\System\ControlSet1\Services\A`: {}, "": {}, `HKU\System\CurrentControlSet\Services\A`: {},
-		`HKLM\System\`: {}, `HKLM\System\CurrentControlSet`: {},
-	} {
-		name, value, ok := serviceValue(target)
-		if name != want[0] || value != want[1] || ok != (want[0] != "") {
-			t.Errorf("%s: %q %q %v", target, name, value, ok)
-		}
-	}
-}
-
-func TestTaskCommands(t *testing.T) {
-	deep := strings.Repeat("<a>", 100_000) + "<Command>x</Command>"
-	many := strings.Repeat("<Command>"+strings.Repeat("x", 100)+"</Command>", 1000)
-	for _, s := range []string{"", "<", deep, many, "<Command>a<Command>b"} {
-		if got := taskCommands(s); len(got) > maxDetail+200 {
-			t.Errorf("%.20q: %d bytes", s, len(got))
-		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
-	"github.com/osquery-rollcall/rollcall/extension/source/core/winevent"
+	"github.com/osquery-rollcall/rollcall/extension/source/winevent"
 )
 
 const (

@@ -1,11 +1,34 @@
-package evtx
+package winevent
 
 import (
 	"sort"
+	"strconv"
 	"strings"
 
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 )
+
+// script is 4104: a script block, or a part of one.
+func (r *Reader) script(e *Event, b *evidence.Batch) {
+	b.Processes = append(b.Processes, r.scripts.add(script{
+		key:   e.Host + "\x00" + e.text("ScriptBlockId"),
+		total: e.integer("MessageTotal"), number: e.integer("MessageNumber"),
+		text: e.text("ScriptBlockText"),
+		process: evidence.Process{
+			Time: e.Time, Platform: evidence.Windows, Host: e.Host, Source: e.Source, EID: e.EID,
+			PID: e.PID, Path: "powershell.exe", UID: e.UID,
+		},
+	})...)
+}
+
+// integer is a number of a few digits, 0 where there is none.
+func (e *Event) integer(name string) int {
+	n, err := strconv.ParseInt(strings.TrimSpace(e.Data[name]), 10, 32)
+	if err != nil {
+		return 0
+	}
+	return int(n)
+}
 
 // The bounds of script blocks that are put together from parts.
 const (
@@ -41,15 +64,13 @@ type scripts struct {
 	age  int
 }
 
-func newScripts() scripts { return scripts{open: map[string]*block{}} }
-
 // add takes a part and returns the scripts that are now complete, or that had to
 // make room.
 func (s *scripts) add(p script) []evidence.Process {
 	if p.text == "" {
 		return nil
 	}
-	if p.total <= 1 {
+	if p.total <= 1 || p.number < 1 || p.number > p.total {
 		whole := p.process
 		whole.CmdLine, whole.Truncated = cut(p.text)
 		return []evidence.Process{whole}
@@ -58,6 +79,9 @@ func (s *scripts) add(p script) []evidence.Process {
 	if b == nil || b.total != p.total {
 		if b != nil {
 			s.drop(p.key)
+		}
+		if s.open == nil {
+			s.open = map[string]*block{}
 		}
 		s.age++
 		b = &block{total: p.total, parts: map[int]string{}, age: s.age, process: p.process}

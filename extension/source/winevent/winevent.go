@@ -1,6 +1,20 @@
-// Package winevent reads what the events of Windows' event logs tell: processes,
-// services, logons, connections and changes to accounts and auditing. It is given
-// the parts of an event and is not concerned with how they were read.
+// Package winevent reads what the events of Windows' event logs tell. It is given
+// the parts of an event and is not concerned with how they were read: from the
+// tables of osquery or from files.
+//
+//	processes    Security 4688, PowerShell 4104 (script blocks), Sysmon 1
+//	installs     System 7045 and 7040, Security 4697, Sysmon 12 and 13 on keys of services
+//	logons       Security 4624, 4625, 4648, 4672, terminal services 21 and 25
+//	connections  Security 5156, Sysmon 3
+//	changes      of accounts and groups (Security 472x to 478x), auditing (1102, 104,
+//	             4719), tasks (4698 to 4702), packages (MsiInstaller), patches
+//	             (WindowsUpdateClient 19, Setup 2), files of services (Sysmon 11)
+//
+// Two kinds of logons are left out when they come from the host itself, since they
+// are most of a log and say nothing of a person: those of machine accounts, and
+// those of the accounts that services run as (LOCAL SERVICE, NT SERVICE\x, DWM-1).
+// Of connections, those to the host itself and to everybody (multicast) are left
+// out.
 //
 // Ids are unique to their provider only, so both decide what an event is.
 package winevent
@@ -9,6 +23,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,30 +33,42 @@ import (
 
 // The channels that events of use are in.
 const (
-	Security   = "Security"
-	System     = "System"
-	Sysmon     = "Microsoft-Windows-Sysmon/Operational"
-	PowerShell = "Microsoft-Windows-PowerShell/Operational"
+	Security    = "Security"
+	System      = "System"
+	Sysmon      = "Microsoft-Windows-Sysmon/Operational"
+	PowerShell  = "Microsoft-Windows-PowerShell/Operational"
+	Application = "Application"
+	Setup       = "Setup"
+	Terminal    = "Microsoft-Windows-TerminalServices-LocalSessionManager/Operational"
 )
 
 // The providers of those events.
 const (
-	providerSecurity   = "Microsoft-Windows-Security-Auditing"
-	providerEventLog   = "Microsoft-Windows-Eventlog"
-	providerSCM        = "Service Control Manager"
-	providerSysmon     = "Microsoft-Windows-Sysmon"
-	providerPowerShell = "Microsoft-Windows-PowerShell"
-	providerCore       = "PowerShellCore"
+	ProviderSecurity   = "Microsoft-Windows-Security-Auditing"
+	ProviderEventLog   = "Microsoft-Windows-Eventlog"
+	ProviderSCM        = "Service Control Manager"
+	ProviderSysmon     = "Microsoft-Windows-Sysmon"
+	ProviderPowerShell = "Microsoft-Windows-PowerShell"
+	ProviderCore       = "PowerShellCore"
+	ProviderTerminal   = "Microsoft-Windows-TerminalServices-LocalSessionManager"
+	ProviderInstaller  = "MsiInstaller"
+	ProviderUpdate     = "Microsoft-Windows-WindowsUpdateClient"
+	ProviderServicing  = "Microsoft-Windows-Servicing"
 )
 
-// The ids of the events that are asked for; those of accounts are in
-// [AccountIDs].
+// The ids of the events that are read; those of accounts and of Windows Installer
+// are in [AccountIDs] and [InstallerIDs].
 const (
 	ProcessCreated = 4688 // Security
 	ServiceAdded   = 4697 // Security
 	Connection     = 5156 // Security
 	AuditCleared   = 1102 // Security
 	AuditPolicy    = 4719 // Security
+	TaskCreated    = 4698 // Security
+	TaskDeleted    = 4699 // Security
+	TaskEnabled    = 4700 // Security
+	TaskDisabled   = 4701 // Security
+	TaskChanged    = 4702 // Security
 	LoggedOn       = 4624 // Security
 	LogonFailed    = 4625 // Security
 	ExplicitLogon  = 4648 // Security
@@ -49,10 +76,15 @@ const (
 	ServiceNew     = 7045 // System
 	StartChanged   = 7040 // System
 	LogCleared     = 104  // System
+	Updated        = 19   // System
 	ScriptBlock    = 4104 // PowerShell
+	PackageState   = 2    // Setup
+	SessionBegun   = 21   // Terminal
+	SessionResumed = 25   // Terminal
 
 	SysmonProcess    = 1
 	SysmonConnection = 3
+	SysmonFile       = 11
 	SysmonKey        = 12
 	SysmonValue      = 13
 )
@@ -63,9 +95,14 @@ type Event struct {
 	ID       int64
 	Time     int64 // seconds since 1970 UTC
 	Host     string
-	// PID is the process that wrote the event, where it is known.
+	// Channel is the log it is in, where it is known.
+	Channel string
+	// PID and UID are the process that wrote the event and the SID of its user, as the
+	// event's header tells, where they are known.
 	PID int64
-	// Data holds the event's values by name.
+	UID string
+	// Data holds the event's values by name, those without one by their place: "0",
+	// "1"; a single one has no name at all.
 	Data map[string]string
 	// Source and EID go into what is made of the event.
 	Source, EID string
@@ -140,14 +177,21 @@ func ParseTime(s string) (int64, bool) {
 	return u, u >= 0 && u <= maxSecond
 }
 
-// Reader reads the events of one host in the order of their logs. What several
-// events tell together waits in it for the last of them, until Flush. The zero
-// value is ready to use.
+// Reader reads events in the order of their logs. What several events tell
+// together waits in it for the last of them, until Flush. The zero value is ready
+// to use.
 type Reader struct {
+	// Whole says that all of a log is read: a logon of which it tells no more than
+	// the rights it got (4672) counts as one.
+	Whole bool
+
 	scripts scripts
 	keys    serviceKeys
 	rights  rights
 }
+
+// Reads reports whether events of an id of a provider tell something.
+func Reads(provider string, id int64) bool { return reader(provider, id) != nil }
 
 // Read adds what an event tells to b and reports whether it is of a kind that
 // tells something, whether or not this one did.
@@ -162,14 +206,14 @@ func (r *Reader) Read(e *Event, b *evidence.Batch) bool {
 
 // Flush adds what is there of what waits.
 func (r *Reader) Flush(b *evidence.Batch) {
-	r.scripts.flush(b)
-	r.rights.flush(b)
+	b.Processes = append(b.Processes, r.scripts.flush()...)
+	r.rights.flush(b, r.Whole)
 	r.keys = serviceKeys{}
 }
 
 func reader(provider string, id int64) func(*Reader, *Event, *evidence.Batch) {
 	switch provider {
-	case providerSecurity:
+	case ProviderSecurity:
 		switch id {
 		case ProcessCreated:
 			return (*Reader).process
@@ -179,6 +223,8 @@ func reader(provider string, id int64) func(*Reader, *Event, *evidence.Batch) {
 			return (*Reader).filtered
 		case AuditPolicy:
 			return (*Reader).auditPolicy
+		case TaskCreated, TaskDeleted, TaskEnabled, TaskDisabled, TaskChanged:
+			return (*Reader).task
 		case LoggedOn, LogonFailed:
 			return (*Reader).logon
 		case ExplicitLogon:
@@ -189,30 +235,48 @@ func reader(provider string, id int64) func(*Reader, *Event, *evidence.Batch) {
 		if _, ok := accountEvents[id]; ok {
 			return (*Reader).account
 		}
-	case providerEventLog:
+	case ProviderEventLog:
 		switch id {
 		case AuditCleared, LogCleared:
 			return (*Reader).cleared
 		}
-	case providerSCM:
+	case ProviderSCM:
 		switch id {
 		case ServiceNew:
 			return (*Reader).serviceNew
 		case StartChanged:
 			return (*Reader).startChanged
 		}
-	case providerSysmon:
+	case ProviderSysmon:
 		switch id {
 		case SysmonProcess:
 			return (*Reader).sysmonProcess
 		case SysmonConnection:
 			return (*Reader).sysmonConnection
+		case SysmonFile:
+			return (*Reader).sysmonFile
 		case SysmonKey, SysmonValue:
 			return (*Reader).sysmonRegistry
 		}
-	case providerPowerShell, providerCore:
+	case ProviderPowerShell, ProviderCore:
 		if id == ScriptBlock {
 			return (*Reader).script
+		}
+	case ProviderTerminal:
+		if id == SessionBegun || id == SessionResumed {
+			return (*Reader).session
+		}
+	case ProviderInstaller:
+		if slices.Contains(installerIDs[:], id) {
+			return (*Reader).installer
+		}
+	case ProviderUpdate:
+		if id == Updated {
+			return (*Reader).update
+		}
+	case ProviderServicing:
+		if id == PackageState {
+			return (*Reader).packageState
 		}
 	}
 	return nil
@@ -224,7 +288,7 @@ func (e *Event) text(name string) string {
 	switch {
 	case s == "-", s == "%%1793":
 		return ""
-	case e.Provider == providerSysmon:
+	case e.Provider == ProviderSysmon:
 		// It doubles per cent signs, so that nobody takes them for a message's.
 		return strings.ReplaceAll(s, "%%", "%")
 	}

@@ -23,9 +23,9 @@ func (*Reader) process(e *Event, b *evidence.Batch) {
 	}
 	p.Elevated = elevated(p.IntegrityLevel)
 	switch e.text("TokenElevationType") {
-	case "%%1937":
+	case "%%1937", "TokenElevationTypeFull (2)":
 		p.Elevated = evidence.Yes
-	case "%%1938":
+	case "%%1938", "TokenElevationTypeLimited (3)":
 		p.Elevated = evidence.No
 	}
 	add(b, p)

@@ -20,6 +20,7 @@ func (*Reader) serviceNew(e *Event, b *evidence.Batch) {
 	in := e.install(evidence.Created)
 	in.Name, in.ImagePath = e.text("ServiceName"), e.text("ImagePath")
 	in.ServiceType, in.StartType, in.Account = e.text("ServiceType"), e.text("StartType"), e.text("AccountName")
+	in.InstallerUID = e.UID
 	in.Kind = kind(in)
 	b.Installs = append(b.Installs, in)
 }
@@ -39,6 +40,7 @@ func (*Reader) serviceAdded(e *Event, b *evidence.Batch) {
 func (*Reader) startChanged(e *Event, b *evidence.Batch) {
 	in := e.install(evidence.Modified)
 	in.DisplayName, in.Name, in.StartType = e.text("param1"), e.text("param4"), e.text("param3")
+	in.InstallerUID = e.UID
 	if in.Name == "" { // before Windows Vista
 		in.Name, in.DisplayName = in.DisplayName, ""
 	}
@@ -60,8 +62,8 @@ const (
 	together = 5
 )
 
-// serviceKeys is what was written to the keys of services, by service, until the
-// value comes that makes an install of it.
+// serviceKeys is what was written to the keys of services, by host and service,
+// until the value comes that makes an install of it.
 type serviceKeys map[string]*serviceKey
 
 type serviceKey struct {
@@ -70,8 +72,8 @@ type serviceKey struct {
 	start, typ, name, account string
 }
 
-func (k *serviceKeys) of(name string, now int64) *serviceKey {
-	id := strings.ToLower(name)
+func (k *serviceKeys) of(host, name string, now int64) *serviceKey {
+	id := host + "\x00" + strings.ToLower(name)
 	s := (*k)[id]
 	if s == nil || now-s.time > together || s.time-now > together {
 		if *k == nil || len(*k) >= maxServiceKeys {
@@ -94,7 +96,8 @@ func serviceValue(path string) (name, value string, ok bool) {
 			continue
 		}
 		set, rest, found := strings.Cut(rest, `\`)
-		if _, numbered := cutPrefixFold(set, "ControlSet"); !found || !numbered && !strings.EqualFold(set, "CurrentControlSet") {
+		number, numbered := cutPrefixFold(set, "ControlSet")
+		if !found || !(numbered && len(number) == len("001")) && !strings.EqualFold(set, "CurrentControlSet") {
 			return "", "", false
 		}
 		if rest, found = cutPrefixFold(rest, `Services\`); !found {
@@ -122,7 +125,7 @@ func (r *Reader) sysmonRegistry(e *Event, b *evidence.Batch) {
 	if !ok {
 		return
 	}
-	key := r.keys.of(name, e.Time)
+	key := r.keys.of(e.Host, name, e.Time)
 	details, action := e.text("Details"), e.text("EventType")
 	if value == "" {
 		switch action {
@@ -189,7 +192,7 @@ func (e *Event) registryInstall(name, action string) evidence.Install {
 func (e *Event) recentInstall(b *evidence.Batch, name string) *evidence.Install {
 	for n := len(b.Installs) - 1; n >= 0 && n >= len(b.Installs)-8; n-- {
 		in := &b.Installs[n]
-		if in.Source == e.Source && strings.EqualFold(in.Name, name) && e.Time-in.Time <= together {
+		if in.Source == e.Source && in.Host == e.Host && strings.EqualFold(in.Name, name) && e.Time-in.Time <= together {
 			return in
 		}
 	}
