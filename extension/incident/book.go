@@ -550,6 +550,7 @@ func (b *Book) open(x *Burst) {
 	into.Actor.PIDs = merge(into.Actor.PIDs, x.Actor.PIDs)
 	b.touch(into, x.End)
 	b.adopt(h, into, x)
+	b.decide(into) // what comes next joins it by what it is
 }
 
 // adopt takes installs that were told of before the burst they follow: evidence may
@@ -651,6 +652,7 @@ func (b *Book) install(in Install) {
 	into.take(in)
 	b.out.IncidentOf[in.ID] = into.ID
 	b.touch(into, in.Time)
+	b.decide(into)
 }
 
 // kin reports whether two installs are of one run: the same attribution, and the

@@ -46,6 +46,10 @@ func (b *Book) unusual(c *Connection) {
 		d.Last, d.Days = c.Time, d.Days+1
 		b.dests[key] = d
 		b.note(key, d)
+	case c.Time/86400 < d.First/86400: // evidence that comes late
+		d.First, d.Days = c.Time, d.Days+1
+		b.dests[key] = d
+		b.note(key, d)
 	}
 	switch proto := lateral[c.RemotePort]; {
 	case usual:

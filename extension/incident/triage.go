@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 )
@@ -114,11 +115,11 @@ func (x *Incident) usualHours() Answer {
 	for _, y := range x.Bursts {
 		switch {
 		case y.Tail == 0:
-			said = append(said, fmt.Sprintf("%d commands; nothing was learned of this user and family yet.", y.Events))
+			said = append(said, fmt.Sprintf("%s; nothing was learned of this user and family yet.", count(y.Events, "command")))
 		case y.Tail < 0.001:
-			said, supports, known = append(said, fmt.Sprintf("%d commands where %.1f a day are expected (p=%.2g).", y.Events, y.Expected, y.Tail)), true, true
+			said, supports, known = append(said, fmt.Sprintf("%s where %.1f a day are expected (p=%.2g).", count(y.Events, "command"), y.Expected, y.Tail)), true, true
 		default:
-			said, known = append(said, fmt.Sprintf("%d commands where %.1f a day are expected (p=%.2g): usual.", y.Events, y.Expected, y.Tail)), true
+			said, known = append(said, fmt.Sprintf("%s where %.1f a day are expected (p=%.2g): usual.", count(y.Events, "command"), y.Expected, y.Tail)), true
 		}
 		if factor(y.Reasons, "first_seen") {
 			said, supports = append(said, "This user never listed services in this way here before."), true
@@ -192,7 +193,7 @@ func (x *Incident) networkAfter() Answer {
 	}
 	switch {
 	case ans.Verdict == Supports:
-		ans.Answer = fmt.Sprintf("Yes: %d connections or questions that this host does not usually make.", len(ans.Evidence))
+		ans.Answer = fmt.Sprintf("Yes: %s that this host does not usually make.", count(int64(len(ans.Evidence)), "connection or question"))
 	case len(ans.Evidence) > 0:
 		ans.Answer = "Only connections of others on the host, or attributed ones."
 	}
@@ -212,7 +213,7 @@ func (x *Incident) recentChanges() Answer {
 		}
 	}
 	if len(ans.Evidence) > 0 {
-		ans.Answer = fmt.Sprintf("%d changes around it.", len(ans.Evidence))
+		ans.Answer = count(int64(len(ans.Evidence)), "change") + " around it."
 	} else if why := x.missing("changes"); why != "" && ans.Verdict == Unknown {
 		ans.Answer = "Not known: " + why + "."
 	}
@@ -231,11 +232,11 @@ func (x *Incident) logons() Answer {
 			from = include(from, l.Username+" from "+l.From, 12)
 		}
 		if len(ans.Evidence) < 16 {
-			ans.Evidence = append(ans.Evidence, strings.TrimSpace(fmt.Sprintf("%d %s %s %s", l.Time, map[bool]string{true: "failed", false: "logon"}[l.Failed], l.Username, l.From)))
+			ans.Evidence = append(ans.Evidence, strings.TrimSpace(fmt.Sprintf("%s %s %s %s", stamp(l.Time), map[bool]string{true: "failed", false: "logon"}[l.Failed], l.Username, l.From)))
 		}
 	}
 	if len(x.Logons) > 0 {
-		ans.Answer = fmt.Sprintf("%d logons, %d failed", len(x.Logons)-failed, failed)
+		ans.Answer = fmt.Sprintf("%s, %d failed", count(int64(len(x.Logons)-failed), "logon"), failed)
 		if len(from) > 0 {
 			ans.Answer += ": " + strings.Join(from, ", ")
 		}
@@ -395,7 +396,7 @@ func (x *Incident) patches() Answer {
 		}
 	}
 	if n := len(ans.Evidence); n > 0 {
-		ans.Answer = fmt.Sprintf("%d packages or updates in the day before it.", n)
+		ans.Answer = count(int64(n), "package or update") + " in the day before it."
 	}
 	if v := x.Facts.Vulnerabilities; len(v) > 0 {
 		ans.Verdict = Supports
@@ -552,3 +553,15 @@ func compact(list []string) []string {
 	}
 	return out
 }
+
+// count writes a number of things: "1 connection or question", "2 connections or
+// questions".
+func count(n int64, what string) string {
+	if n != 1 {
+		what = strings.ReplaceAll(what, " or ", "s or ") + "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
+// stamp writes a time for a person.
+func stamp(t int64) string { return time.Unix(t, 0).UTC().Format("2006-01-02 15:04:05Z") }

@@ -97,16 +97,15 @@ func New(seed uint64, hosts, days, intrusions, after int) *Fleet {
 		f.Hosts = append(f.Hosts, h)
 	}
 	used := map[int]bool{}
-	for i := range intrusions {
+	for i := 0; len(f.Intrusions) < intrusions && i < 10*intrusions; i++ {
 		story := stories[i%len(stories)]
-		for {
-			n := rng.IntN(hosts)
-			if used[n] || !story.on(f.Hosts[n].Kind) {
-				continue
+		// A small fleet can run out of hosts for a story: then the next one has its turn.
+		for _, n := range rng.Perm(hosts) {
+			if !used[n] && story.on(f.Hosts[n].Kind) {
+				used[n] = true
+				f.Intrusions = append(f.Intrusions, Intrusion{Host: n, Day: after + rng.IntN(days-after-1), Story: story.name})
+				break
 			}
-			used[n] = true
-			f.Intrusions = append(f.Intrusions, Intrusion{Host: n, Day: after + rng.IntN(days-after-1), Story: story.name})
-			break
 		}
 	}
 	return f
