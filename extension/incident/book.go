@@ -866,8 +866,10 @@ func within[T any](list []T, from, to int64, time func(T) int64) []T {
 	return list[i:max(i, j)]
 }
 
+// near is what is about as old, the newest of it: in a flood not all is compared.
 func near[T any](list []T, at, by int64, time func(T) int64) []T {
-	return within(list, at-by, at+by, time)
+	list = within(list, at-by, at+by, time)
+	return list[max(0, len(list)-256):]
 }
 
 func after[T any](list []T, since int64, time func(T) int64) []T {

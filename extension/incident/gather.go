@@ -75,7 +75,7 @@ func (b *Book) forget() {
 	}
 	slices.Sort(last)
 	for k, d := range b.dests {
-		if d.Last <= last[len(last)/2] && (d.Days < 3 || d.Last <= last[len(last)/8]) {
+		if d.Last <= last[len(last)/2] && (d.Days < 3 || d.Last < last[len(last)/8]) {
 			delete(b.dests, k)
 		}
 	}
