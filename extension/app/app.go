@@ -211,7 +211,7 @@ func Open(ctx context.Context, o Options) (*App, error) {
 		a.Engine, err = engine.New(ctx, engine.Options{
 			Judge: judge, Store: a.Store, Sources: sources, Logger: o.Logger.Named("engine"), Interval: cfg.CollectInterval,
 			HostID: MachineID(name), Host: name, Static: append(static, storeHealth), Users: users, Now: o.Now, Incidents: incidents(cfg, o.Replay),
-			Administrator: administrator, Look: look, Parts: o.Parts, WantLogons: o.WantLogons, Paused: !cfg.Enabled,
+			Administrator: administrator, Look: look, Parts: o.Parts, WantLogons: o.WantLogons, Whole: o.Replay, Paused: !cfg.Enabled,
 		})
 		if err != nil {
 			return nil, errors.Join(err, a.Store.Close())

@@ -80,6 +80,8 @@ type Options struct {
 	WantLogons func(from, to int64)
 	// Parts are the health rows of what runs beside the engine; nil for none.
 	Parts func() []store.Health
+	// Whole stores the row of every command, floods too: for recorded evidence.
+	Whole bool
 	// Paused collects nothing until Apply says otherwise.
 	Paused bool
 	// Static are health rows of parts that don't change (rules, configuration).
@@ -276,7 +278,9 @@ func (e *Engine) cycle(ctx context.Context) (more bool, err error) {
 	}
 	e.around(ctx, readings, h, now, &facts)
 	e.tell(ctx, b, installs, facts)
-	e.sampling.thin(b, now)
+	if !e.opts.Whole {
+		e.sampling.thin(b, now)
+	}
 	b.Baselines = h.changed
 	b.Health = e.health(readings, matched, now)
 	if b.Empty() {
