@@ -2,6 +2,8 @@ package core
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -9,6 +11,7 @@ import (
 
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 	"github.com/osquery-rollcall/rollcall/extension/service"
+	"github.com/osquery-rollcall/rollcall/extension/service/managed"
 )
 
 const (
@@ -31,21 +34,38 @@ var serviceValues = []string{"display_name", "service_type", "start_type", "path
 // serviceSnapshot finds services of Windows that were installed, changed or removed,
 // also by writing to the registry, which no event tells of.
 func serviceSnapshot() snapshot {
+	w := &windowsBooks{}
+	w.all = w.services
 	return snapshot{
 		table:   servicesTable,
-		columns: append([]string{"name"}, serviceValues...),
+		columns: append([]string{"name", "status", "pid"}, serviceValues...),
 		key:     []string{"name"},
 		fold:    true,
 		// With the name as it is written, for when the service is gone.
 		values: append([]string{"name"}, serviceValues...),
 		every:  time.Minute,
+		books:  &w.books,
 		changes: func(ctx context.Context, c *comparison, b *evidence.Batch) error {
 			times, err := c.keyTimes(ctx)
 			if err != nil {
 				return err
 			}
+			var paths []string
+			for _, d := range c.changes {
+				if d.is != nil {
+					e := windowsEntry(d.is)
+					paths = append(paths, e.Program(), e.Module())
+				}
+			}
+			if err := w.files.learn(ctx, c, paths); err != nil {
+				return err
+			}
 			for _, d := range c.changes {
 				in := windowsInstall(d)
+				if d.is != nil {
+					e := windowsEntry(d.is)
+					w.files.tell(&in, e.Program(), e.Module())
+				}
 				in.Time, in.TimeBasis = c.now, evidence.BasisFirstSeen
 				if t := times[strings.ToLower(in.Name)]; d.is != nil && c.between(t) {
 					in.Time, in.TimeBasis = t, evidence.BasisKeyTime
@@ -95,7 +115,8 @@ func windowsInstall(d difference) evidence.Install {
 		Platform: evidence.Windows, Source: servicesTable, Name: row["name"], DisplayName: row["display_name"],
 		ImagePath: row["path"], ServiceDLL: row["module_path"], ServiceType: row["service_type"], StartType: row["start_type"], Account: row["user_account"],
 	}
-	in.Kind = string(service.KindOf(service.ParseType(in.ServiceType), in.Name, in.ImagePath))
+	e := windowsEntry(row)
+	in.Kind = string(e.Kind())
 	in.Action, in.Changes = action(d, serviceValues...)
 	if len(in.Changes) == 1 && d.was["start_type"] != d.is["start_type"] {
 		const disabled = "DISABLED"
@@ -133,26 +154,33 @@ var launchdValues = []string{"label", "program", "program_arguments", "run_at_lo
 // launchdSnapshot finds daemons and agents of macOS that were installed, changed or
 // removed.
 func launchdSnapshot() snapshot {
+	d := &darwinBooks{lists: map[string]*propertyList{}}
+	d.all, d.files.darwin = d.services, true
 	return snapshot{
 		table:   launchdTable,
-		columns: append([]string{"path", "name"}, launchdValues...),
+		columns: slices.Concat([]string{"path", "name"}, launchdValues, launchdStarts),
 		// Users fill their own folders: that must not push the system's out.
 		order:  []string{"path LIKE '/Users/%'", "path"},
 		key:    []string{"path"},
 		values: launchdValues,
 		every:  5 * time.Minute,
+		more:   d.hidden,
+		books:  &d.books,
 		changes: func(ctx context.Context, c *comparison, b *evidence.Batch) error {
 			files, err := c.fileTimes(ctx)
 			if err != nil {
 				return err
 			}
-			for _, d := range c.changes {
-				in := launchdInstall(d)
+			if err := d.learn(ctx, c); err != nil {
+				return err
+			}
+			for _, diff := range c.changes {
+				in := d.install(diff)
 				in.Time, in.TimeBasis = c.now, evidence.BasisFirstSeen
 				switch t := files[in.UnitPath]; {
 				case in.Action == evidence.Created && c.between(t.birth):
 					in.Time, in.TimeBasis = t.birth, evidence.BasisBirth
-				case d.is != nil && c.between(t.change):
+				case diff.is != nil && c.between(t.change):
 					in.Time, in.TimeBasis = t.change, evidence.BasisChange
 				}
 				b.Installs = append(b.Installs, in)
@@ -183,20 +211,28 @@ func (c *comparison) fileTimes(ctx context.Context) (map[string]fileTimes, error
 	return times, err
 }
 
-func launchdInstall(d difference) evidence.Install {
+func (b *darwinBooks) install(d difference) evidence.Install {
 	row := d.is
 	if row == nil {
 		row = d.was
 	}
+	j := b.job(row)
 	in := evidence.Install{
-		Platform: evidence.Darwin, Kind: string(service.Launchd), Source: launchdTable, Name: row["label"], UnitPath: row["path"],
-		ImagePath: row["program_arguments"], Path: row["program"], Account: row["username"],
+		Platform: evidence.Darwin, Kind: string(service.Launchd), Source: launchdTable, Name: j.Name(), UnitPath: j.Path,
+		ImagePath: j.Image(), Path: row["program"], Account: row["username"],
 	}
-	if in.Name == "" {
-		in.Name = strings.TrimSuffix(in.UnitPath[strings.LastIndexByte(in.UnitPath, '/')+1:], ".plist")
-	}
-	if in.ImagePath == "" {
-		in.ImagePath = in.Path
+	if d.is != nil {
+		program, _, argv0 := j.Command()
+		b.files.tell(&in, program, "")
+		if j.Guessed() && in.OnDisk == evidence.No {
+			in.OnDisk = evidence.Unknown
+		}
+		if managed.Sealed(argv0) && !managed.Sealed(program) {
+			in.Signs = append(in.Signs, evidence.Sign{Factor: "masquerade", Evidence: fmt.Sprintf("%q calls itself %q", program, argv0), Scale: 0.6})
+		}
+		for _, p := range j.Preload {
+			in.Signs = append(in.Signs, evidence.Sign{Factor: "preload", Evidence: fmt.Sprintf("its program loads other code: %q", p)})
+		}
 	}
 	if yes(row["run_at_load"]) {
 		in.StartType = "run_at_load"

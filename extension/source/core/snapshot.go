@@ -59,10 +59,14 @@ type snapshot struct {
 	first bool
 	// brief says that things come and go and nobody has to know that they went.
 	brief bool
+	// more are rows that the table leaves out.
+	more func(ctx context.Context, c *comparison, add func(row map[string]string)) error
 	// every is the least time between two looks.
 	every time.Duration
 	// changes makes evidence of what is different.
 	changes func(ctx context.Context, c *comparison, b *evidence.Batch) error
+	// books are kept of all that a look shows.
+	books *books
 }
 
 // comparison is what differs between two looks.
@@ -72,6 +76,9 @@ type comparison struct {
 	since, now int64
 	changes    []difference
 	facts      map[string]bool
+	// caps are what osquery can see, at is now by the count that nobody can set.
+	caps *Capabilities
+	at   time.Duration
 }
 
 // difference is one thing that appeared (was is nil), changed, or went (is is nil).
@@ -80,16 +87,22 @@ type difference struct{ was, is map[string]string }
 // ask runs a statement that helps to understand the differences. What osquery
 // refuses stays unknown.
 func (c *comparison) ask(ctx context.Context, stmt squirrel.SelectBuilder, row func(*Row) error) error {
+	_, err := c.answered(ctx, stmt, row)
+	return err
+}
+
+// answered runs a statement and reports whether osquery did not refuse it.
+func (c *comparison) answered(ctx context.Context, stmt squirrel.SelectBuilder, row func(*Row) error) (bool, error) {
 	sql, err := Render(stmt)
 	if err != nil {
-		return err
+		return false, err
 	}
 	err = c.q.Query(ctx, sql, row)
 	var status *StatusError
 	if errors.As(err, &status) {
-		return nil
+		return false, nil
 	}
-	return err
+	return err == nil, err
 }
 
 // Snapshots reads a table that shows how things are.
@@ -131,7 +144,7 @@ func (s *Snapshots) Read(ctx context.Context, text string, _ int) (evidence.Batc
 	if !s.pace.due(begin) {
 		return evidence.Batch{}, nil
 	}
-	batch, err := s.look(ctx, text, min(max(wall, 0), maxTime))
+	batch, err := s.look(ctx, text, min(max(wall, 0), maxTime), begin)
 	_, end := s.clock()
 	s.pace.done(begin, end)
 	if err != nil {
@@ -140,13 +153,14 @@ func (s *Snapshots) Read(ctx context.Context, text string, _ int) (evidence.Batc
 	return batch, nil
 }
 
-func (s *Snapshots) look(ctx context.Context, text string, now int64) (evidence.Batch, error) {
+func (s *Snapshots) look(ctx context.Context, text string, now int64, at time.Duration) (evidence.Batch, error) {
 	var batch evidence.Batch
 	old, err := s.recall(text)
 	if err != nil {
 		batch.Gaps = []evidence.Gap{{From: now, To: now, Reason: "what was stored of " + s.shot.table + " could not be read: changes up to now were missed"}}
 	}
-	found, facts, err := s.rows(ctx, &batch)
+	c := &comparison{q: s.q, now: now, at: at, caps: s.gate.caps, facts: map[string]bool{}}
+	found, err := s.rows(ctx, c, &batch)
 	if err != nil {
 		return batch, err
 	}
@@ -155,7 +169,6 @@ func (s *Snapshots) look(ctx context.Context, text string, now int64) (evidence.
 		return batch, &evidence.Unavailable{State: evidence.StateDegraded, Detail: "osquery's " + s.shot.table + " came back empty",
 			Remedy: "look into osqueryd's log; osqueryd must run as root or SYSTEM"}
 	}
-	c := &comparison{q: s.q, now: now, facts: facts}
 	next := &state{At: now, Rows: map[string]entry{}}
 	if old != nil {
 		c.since = old.At
@@ -194,6 +207,9 @@ func (s *Snapshots) look(ctx context.Context, text string, now int64) (evidence.
 			return batch, err
 		}
 	}
+	if s.shot.books != nil {
+		s.shot.books.keep(ctx, c, found)
+	}
 	if old != nil && len(c.changes) == 0 && next.same(old) {
 		batch.Cursor = text // a new time alone is not worth storing
 		old.At = now
@@ -205,24 +221,21 @@ func (s *Snapshots) look(ctx context.Context, text string, now int64) (evidence.
 }
 
 // rows reads the table.
-func (s *Snapshots) rows(ctx context.Context, batch *evidence.Batch) (map[string]map[string]string, map[string]bool, error) {
+func (s *Snapshots) rows(ctx context.Context, c *comparison, batch *evidence.Batch) (map[string]map[string]string, error) {
 	stmt := squirrel.Select(s.shot.columns...).From(s.shot.table).OrderBy(s.shot.order...).Limit(maxRows)
 	if s.shot.where != nil {
 		stmt = stmt.Where(s.shot.where)
 	}
 	sql, err := Render(stmt)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	found, facts := map[string]map[string]string{}, map[string]bool{}
-	err = s.q.Query(ctx, sql, func(r *Row) error {
-		if s.shot.keep != nil && !s.shot.keep(r, facts) {
-			return nil
-		}
+	found := map[string]map[string]string{}
+	add := func(row map[string]string) {
 		batch.Read++
 		parts := make([]string, len(s.shot.key))
 		for i, name := range s.shot.key {
-			parts[i] = bounded(r.Get(name), maxPart)
+			parts[i] = bounded(row[name], maxPart)
 		}
 		key := strings.Join(parts, "\x1f")
 		if s.shot.fold {
@@ -230,12 +243,23 @@ func (s *Snapshots) rows(ctx context.Context, batch *evidence.Batch) (map[string
 		}
 		if _, twice := found[key]; !twice && len(found) >= s.max() {
 			batch.Dropped++
-			return nil
+			return
 		}
-		found[key] = r.Map()
+		found[key] = row
+	}
+	if s.shot.more != nil {
+		// First, so that what is hidden is not what finds no room.
+		if err := s.shot.more(ctx, c, add); err != nil {
+			return nil, err
+		}
+	}
+	err = s.q.Query(ctx, sql, func(r *Row) error {
+		if s.shot.keep == nil || s.shot.keep(r, c.facts) {
+			add(r.Map())
+		}
 		return nil
 	})
-	return found, facts, err
+	return found, err
 }
 
 func (s *Snapshots) max() int {

@@ -49,9 +49,12 @@ func Sources(q Querier, platform evidence.Platform, o Options) []Source {
 		if s.slow {
 			by = o.Slow
 		}
-		if s.feed != nil {
+		switch {
+		case s.feed != nil:
 			sources = append(sources, newEvents(*s.feed, by, o.Clock, newGate(w, s)))
-		} else {
+		case s.snapshot.books != nil:
+			sources = append(sources, &Services{newSnapshots(*s.snapshot, by, o.Clock, newGate(w, s))})
+		default:
 			sources = append(sources, newSnapshots(*s.snapshot, by, o.Clock, newGate(w, s)))
 		}
 	}
