@@ -19,6 +19,10 @@ type connections struct {
 	empty    chan struct{} // closed while there are none
 }
 
+// maxConnections bounds the connections served at once: osquery has one for each call
+// under way, and whoever holds more would leave us without file descriptors.
+const maxConnections = 64
+
 // connection is one of osquery's connections to us.
 type connection struct {
 	thrift.TTransport
@@ -44,7 +48,7 @@ func (c *connections) GetTransport(raw thrift.TTransport) (thrift.TTransport, er
 	defer c.mu.Unlock()
 	conn, ok := c.open[raw]
 	if !ok {
-		conn = &connection{TTransport: raw, owner: c, closed: c.draining}
+		conn = &connection{TTransport: raw, owner: c, closed: c.draining || len(c.open) >= maxConnections}
 		if len(c.open) == 0 {
 			c.empty = make(chan struct{})
 		}

@@ -39,6 +39,9 @@ var (
 	ErrCoreStuck = errors.New("osquery does not answer")
 	// ErrForgotten says that osquery answers but does not know us any more.
 	ErrForgotten = errors.New("osquery no longer knows this extension")
+	// ErrUnserved says that our own socket is served no more: a connection could not be
+	// accepted, for want of file descriptors or memory.
+	ErrUnserved = errors.New("the extension's socket is served no more")
 	// ErrRefused says that osquery refused to register us.
 	ErrRefused = errors.New("osquery refused the registration")
 )
@@ -217,6 +220,9 @@ func (s *service) run(ctx context.Context) (err error) {
 		s.log.Info("osquery asked for shutdown")
 	case err = <-served:
 		serving = false
+		if err == nil && !s.manager.gone() {
+			err = ErrUnserved // a new start serves again
+		}
 	case err = <-watched:
 		watching = false
 	}
@@ -460,6 +466,16 @@ func (m *manager) refusal() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.refused
+}
+
+// gone reports whether we have taken leave.
+func (m *manager) gone() bool {
+	select {
+	case <-m.left:
+		return true
+	default:
+		return false
+	}
 }
 
 // holds reports whether we are registered under uuid as far as we know.
