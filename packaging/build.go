@@ -326,18 +326,32 @@ func (j *job) msi(ctx context.Context, stage, name, arch string) error {
 	number, _, _ := strings.Cut(j.version, "-")
 	wxs := filepath.Join(stage, "rollcall.wxs")
 	out := fill(string(text), map[string]string{"MSIVERSION": number,
-		"PRODUCT": uuid("product", j.version, arch), "PACKAGECODE": uuid("package", j.version, arch, j.epoch.String())})
+		"PRODUCT": uuid("product", j.version, arch)})
 	if err := os.WriteFile(wxs, []byte(out), 0o644); err != nil {
 		return err
 	}
+	// wixl puts some rows in the order of addresses: those must not be drawn at random,
+	// and what it works in must have the same length each time.
+	command := []string{wixl, "--arch", "x64", "-o", "rollcall.msi", "rollcall.wxs"}
+	if setarch, err := exec.LookPath("setarch"); err == nil {
+		command = append([]string{setarch, "--addr-no-randomize"}, command...)
+	}
 	var said bytes.Buffer
-	cmd := exec.CommandContext(ctx, wixl, "--arch", "x64", "-o", filepath.Join(j.out, name+".msi"), wxs)
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = stage, &said, &said // sources are named from here
-	cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH="+strconv.FormatInt(j.epoch.Unix(), 10))
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
+	began := time.Now()
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("make the MSI: %w\n%s", err, said.String())
 	}
-	return nil
+	data, err := os.ReadFile(filepath.Join(stage, "rollcall.msi"))
+	if err != nil {
+		return err
+	}
+	if err := settleMSI(data, uuid("package", j.version, arch, j.epoch.String()), j.epoch, began, time.Now()); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(j.out, name+".msi"), data, 0o644)
 }
 
 // uuid is an id made of words: the same words, the same id.
