@@ -49,15 +49,25 @@ type property struct {
 }
 
 // sbom tells what is linked into programs, from what the Go linker wrote into them: no
-// network and no source is needed. The standard library counts as a component.
+// network and no source is needed.
 func sbom(programs []string, version string, at time.Time) ([]byte, error) {
-	modules := map[string]component{}
-	var main component
+	var infos []*debug.BuildInfo
 	for _, p := range programs {
 		info, err := buildinfo.ReadFile(p)
 		if err != nil {
 			return nil, fmt.Errorf("read what %s is built of: %w", p, err)
 		}
+		infos = append(infos, info)
+	}
+	return billOf(infos, version, at)
+}
+
+// billOf is the SBOM of programs that were built so. The standard library counts as a
+// component.
+func billOf(infos []*debug.BuildInfo, version string, at time.Time) ([]byte, error) {
+	modules := map[string]component{}
+	var main component
+	for _, info := range infos {
 		main = module(&debug.Module{Path: info.Main.Path, Version: "v" + version})
 		main.Type = "application"
 		var apache licence

@@ -1,0 +1,371 @@
+//go:build linux
+
+// Package packages builds what is handed out and installs it, in a copy of this
+// machine's root that goes afterwards. It takes minutes and root, so ROLLCALL_PACKAGES=1
+// asks for it; ROLLCALL_NFPM may name an nfpm that is installed.
+package packages_test
+
+import (
+	"archive/zip"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+)
+
+const (
+	root     = "../.."
+	older    = "0.1.0"
+	newer    = "0.2.0"
+	notes    = "NOT TESTED AS PACKAGES: "
+	askedFor = "ROLLCALL_PACKAGES"
+)
+
+func wanted(t *testing.T) {
+	t.Helper()
+	if os.Getenv(askedFor) != "1" {
+		t.Skip(notes + "set " + askedFor + "=1 (as root, some minutes)")
+	}
+}
+
+func tool(t *testing.T, name string) {
+	t.Helper()
+	if _, err := exec.LookPath(name); err != nil {
+		t.Skip(notes + "no " + name)
+	}
+}
+
+// make packages into dir.
+func pack(dir, version, platforms string) error {
+	args := []string{"run", "./packaging", "--version", version, "--out", dir, "--platforms", platforms}
+	if nfpm := os.Getenv("ROLLCALL_NFPM"); nfpm != "" {
+		args = append(args, "--nfpm", nfpm)
+	}
+	cmd := exec.Command("go", args...)
+	cmd.Dir, cmd.Env = root, append(os.Environ(), "SOURCE_DATE_EPOCH=1795676542")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
+	return nil
+}
+
+// built holds all packages of the older version for one architecture a system, and the
+// deb and rpm of the newer. The first test that needs them makes them.
+var built = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "rollcall-test-packages-")
+	if err != nil {
+		return "", err
+	}
+	if err := pack(filepath.Join(dir, newer), newer, "linux/amd64"); err != nil {
+		return dir, err
+	}
+	return dir, pack(filepath.Join(dir, older), older, "linux/amd64,darwin/arm64,windows/amd64")
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if os.Getenv(askedFor) == "1" {
+		if dir, _ := built(); dir != "" {
+			_ = os.RemoveAll(dir)
+		}
+	}
+	os.Exit(code)
+}
+
+func packages(t *testing.T) string {
+	t.Helper()
+	wanted(t)
+	dir, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func output(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// inChroot runs a script in a copy of this machine's root, with the deb packages in
+// the folder it starts in.
+func inChroot(t *testing.T, script string) string {
+	t.Helper()
+	dir := packages(t)
+	if os.Geteuid() != 0 {
+		t.Skip(notes + "needs root")
+	}
+	tool(t, "unshare")
+	tool(t, "dpkg")
+	files, base := t.TempDir(), t.TempDir()
+	for _, v := range []string{older, newer} {
+		name := "rollcall_" + v + "_amd64.deb"
+		if err := os.Link(filepath.Join(dir, v, name), filepath.Join(files, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at := filepath.Join(t.TempDir(), "script")
+	if err := os.WriteFile(at, []byte(script), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("unshare", "--mount", "sh", "-c", `mount --make-rprivate / && mount -t tmpfs tmpfs "$0" && mkdir "$0/u" "$0/w" "$0/m" && mount -t overlay o -o "lowerdir=/,upperdir=$0/u,workdir=$0/w" "$0/m"`, base).CombinedOutput(); err != nil {
+		t.Skipf(notes+"no overlay of / to install into: %s", out)
+	}
+	out, err := exec.Command("unshare", "--mount", "sh", "testdata/chroot.sh", base, files, at).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Logf("%s", out)
+	return string(out)
+}
+
+func TestDeb(t *testing.T) {
+	script, err := os.ReadFile("testdata/deb.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := inChroot(t, "OLD="+older+"\nNEW="+newer+"\n"+string(script))
+	for _, want := range []string{"installed " + older, "upgraded to " + newer, "downgrade refused", "removed", "purged", "a link is not followed", "all well"} {
+		if !strings.Contains(out, want+"\n") {
+			t.Errorf("the script did not come to %q", want)
+		}
+	}
+}
+
+// page is what a start page says to type.
+func page(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(root, "docs/start", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	indent, open := "", false
+	begin := regexp.MustCompile("^( *)```sh$")
+	for _, line := range strings.Split(string(data), "\n") {
+		switch m := begin.FindStringSubmatch(line); {
+		case !open && m != nil:
+			open, indent = true, m[1]
+		case open && strings.TrimSpace(line) == "```":
+			open = false
+		case open:
+			fmt.Fprintln(&out, strings.TrimPrefix(line, indent))
+		}
+	}
+	return out.String()
+}
+
+// scored finds rows of a table that rollcall query printed: with the command and a
+// score of at least 20.
+func scored(t *testing.T, out, command string) {
+	t.Helper()
+	row := regexp.MustCompile(`\|[^|\n]*\|[^|\n]*` + regexp.QuoteMeta(command) + `[^|\n]*\| *(\d+) *\|`)
+	for _, m := range row.FindAllStringSubmatch(out, -1) {
+		if n, err := strconv.Atoi(m[1]); err == nil && n >= 20 {
+			return
+		}
+	}
+	t.Errorf("no scored row of %q", command)
+}
+
+// TestStartOsqueryd types what the page says, with a real osqueryd. Its audit stays off:
+// the kernel's is the whole machine's.
+func TestStartOsqueryd(t *testing.T) {
+	tool(t, "osqueryd")
+	script := page(t, "osqueryd.md")
+	if !strings.Contains(script, "dpkg -i") {
+		t.Fatalf("the page has changed:\n%s", script)
+	}
+	out := inChroot(t, "rm rollcall_"+newer+"_amd64.deb\n"+script)
+	scored(t, out, "systemctl list-units --type=service")
+}
+
+// TestStartWithoutOsquery does the same with the other page.
+func TestStartWithoutOsquery(t *testing.T) {
+	out := inChroot(t, "dpkg -i rollcall_"+newer+"_amd64.deb >/dev/null\nmv /usr/local/bin/osqueryd /usr/local/bin/osqueryi /packages/ 2>/dev/null || true\n"+page(t, "no-osquery.md"))
+	scored(t, out, "ls -l /etc/init.d")
+	scored(t, out, "systemctl list-units --type=service")
+	if !strings.Contains(out, "Verdict: 69 (high)") {
+		t.Error("step 1 has another verdict")
+	}
+}
+
+func TestRPM(t *testing.T) {
+	dir := packages(t)
+	tool(t, "rpm")
+	file := filepath.Join(dir, older, "rollcall-"+older+"-1.x86_64.rpm")
+	list := output(t, "rpm", "-qp", "--qf", `[%{FILEMODES:perms} %{FILEUSERNAME}:%{FILEGROUPNAME} %{FILENAMES}\n]`, file)
+	for _, want := range []string{
+		"-rwxr-xr-x root:root /usr/lib/rollcall/rollcall.ext", "-rwxr-xr-x root:root /usr/bin/rollcall", "drwxr-xr-x root:root /usr/lib/rollcall",
+		"-rw-r--r-- root:root /etc/rollcall/rollcall.yaml", "drwx------ root:root /var/lib/rollcall", "drwxr-xr-x root:root /etc/rollcall/rules.d",
+		"-rw-r--r-- root:root /usr/share/rollcall/packs/osquery/t1007.conf",
+	} {
+		if !slices.Contains(strings.Split(list, "\n"), want) {
+			t.Errorf("the rpm lacks %s", want)
+		}
+	}
+	if got := strings.TrimSpace(output(t, "rpm", "-qpc", file)); got != "/etc/rollcall/rollcall.yaml" {
+		t.Errorf("configuration of the rpm: %s", got)
+	}
+	if got := output(t, "rpm", "-qp", "--qf", "%{NAME} %{VERSION} %{ARCH} %{LICENSE}", file); got != "rollcall "+older+" x86_64 Apache-2.0" {
+		t.Error(got)
+	}
+	scripts := output(t, "rpm", "-qp", "--scripts", file)
+	if !strings.Contains(scripts, "postinstall scriptlet") || !strings.Contains(scripts, "preuninstall scriptlet") || strings.Contains(scripts, "dpkg --") {
+		t.Errorf("scripts of the rpm:\n%s", scripts)
+	}
+	if strings.Contains(scripts, "${") {
+		t.Error("a script was not filled in")
+	}
+	tool(t, "rpm2cpio")
+	tool(t, "cpio")
+	out := t.TempDir()
+	output(t, "sh", "-c", `rpm2cpio "$0" | (cd "$1" && cpio -idm --quiet)`, file, out)
+	if got := output(t, filepath.Join(out, "usr/lib/rollcall/rollcall.ext"), "--version"); !strings.Contains(got, older) {
+		t.Error(got)
+	}
+}
+
+// TestTarball installs for macOS below a folder: the script is plain sh.
+func TestTarball(t *testing.T) {
+	dir := packages(t)
+	work, dest := t.TempDir(), t.TempDir()
+	output(t, "tar", "-xzf", filepath.Join(dir, older, "rollcall_"+older+"_darwin_arm64.tar.gz"), "-C", work)
+	folder := filepath.Join(work, "rollcall_"+older+"_darwin_arm64")
+	load := filepath.Join(dest, "var/osquery/extensions.load")
+	if err := os.MkdirAll(filepath.Dir(load), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(load, []byte("/opt/other.ext"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("DESTDIR", dest)
+	conf := filepath.Join(dest, "Library/Application Support/Rollcall/rollcall.yaml")
+	for range 2 {
+		output(t, filepath.Join(folder, "install.sh"))
+		if got, err := os.ReadFile(load); err != nil || string(got) != "/opt/other.ext\n/opt/rollcall/rollcall.ext\n" {
+			t.Fatalf("extensions.load: %q, %v", got, err)
+		}
+		if err := os.WriteFile(conf, []byte("log_level: debug\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if info, err := os.Stat(filepath.Join(dest, "Library/Application Support/Rollcall/state")); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("state: %v, %v", info, err)
+	}
+	if kind := output(t, "file", "-b", filepath.Join(dest, "opt/rollcall/rollcall.ext")); !strings.Contains(kind, "Mach-O 64-bit") {
+		t.Error(kind)
+	}
+	output(t, filepath.Join(folder, "uninstall.sh"))
+	if got, err := os.ReadFile(load); err != nil || string(got) != "/opt/other.ext\n" {
+		t.Errorf("extensions.load after the removal: %q, %v", got, err)
+	}
+	if got, err := os.ReadFile(conf); err != nil || string(got) != "log_level: debug\n" {
+		t.Errorf("configuration after the removal: %q, %v", got, err)
+	}
+	output(t, filepath.Join(folder, "uninstall.sh"), "--purge")
+	if _, err := os.Stat(conf); err == nil {
+		t.Error("the configuration outlived the purge")
+	}
+}
+
+func TestZipAndMSI(t *testing.T) {
+	dir := packages(t)
+	z, err := zip.OpenReader(filepath.Join(dir, older, "rollcall_"+older+"_windows_amd64.zip"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer z.Close()
+	var names []string
+	for _, f := range z.File {
+		names = append(names, f.Name)
+	}
+	for _, want := range []string{"rollcall.ext.exe", "rollcall.exe", "register.ps1", "LICENSE", "packs/osquery/t1007.conf", "docs/README.md", "sbom.json"} {
+		if !slices.Contains(names, want) {
+			t.Errorf("the zip lacks %s", want)
+		}
+	}
+	tool(t, "wixl")
+	tool(t, "msiinfo")
+	msi := filepath.Join(dir, older, "rollcall_"+older+"_windows_amd64.msi")
+	table := func(name string) string { return output(t, "msiinfo", "export", msi, name) }
+	if files := table("File"); !strings.Contains(files, "rollcall.ext.exe") || !strings.Contains(files, "register.ps1") {
+		t.Errorf("files of the MSI:\n%s", files)
+	}
+	if p := table("Property"); !strings.Contains(p, "ProductVersion\t"+older) || !strings.Contains(p, "6A0C2A52-5C3D-5F0E-9F65-5A3A3A1D7C10") {
+		t.Errorf("properties of the MSI:\n%s", p)
+	}
+	steps := map[string]int{}
+	for _, line := range strings.Split(table("InstallExecuteSequence"), "\n") {
+		if f := strings.Split(strings.TrimRight(line, "\r"), "\t"); len(f) == 3 {
+			steps[f[0]], _ = strconv.Atoi(f[2])
+		}
+	}
+	// What is deferred must lie between InstallInitialize and InstallFinalize.
+	order := []string{"FindPowerShell", "InstallInitialize", "UnregisterExtension", "RemoveFiles", "InstallFiles", "RegisterExtension", "InstallFinalize"}
+	for i, name := range order {
+		if steps[name] == 0 || i > 0 && steps[name] <= steps[order[i-1]] {
+			t.Errorf("step %s of the MSI is at %d: %v", name, steps[name], steps)
+		}
+	}
+}
+
+func TestSumsAndBills(t *testing.T) {
+	dir := filepath.Join(packages(t), older)
+	cmd := exec.Command("sha256sum", "-c", "--strict", "SHA256SUMS")
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err != nil || strings.Count(string(out), ": OK") < 8 {
+		t.Errorf("%v\n%s", err, out)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.sbom.json"))
+	if err != nil || len(files) != 3 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b struct {
+			BOMFormat  string
+			Components []struct{ Name, Version, PURL string }
+		}
+		if err := json.Unmarshal(data, &b); err != nil || b.BOMFormat != "CycloneDX" || len(b.Components) < 10 {
+			t.Errorf("%s: %v, %d components", f, err, len(b.Components))
+		}
+		for _, c := range b.Components {
+			if c.Version == "" || !strings.HasPrefix(c.PURL, "pkg:golang/") {
+				t.Errorf("%s: %+v", f, c)
+			}
+		}
+	}
+}
+
+// TestReproducible builds once more: the same bytes.
+func TestReproducible(t *testing.T) {
+	dir := packages(t)
+	again := filepath.Join(t.TempDir(), "again")
+	if err := pack(again, older, "linux/amd64,darwin/arm64,windows/amd64"); err != nil {
+		t.Fatal(err)
+	}
+	want, err := os.ReadFile(filepath.Join(dir, older, "SHA256SUMS"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(filepath.Join(again, "SHA256SUMS"))
+	if err != nil || string(got) != string(want) || len(want) == 0 {
+		t.Errorf("two builds differ: %v\n%s\n%s", err, want, got)
+	}
+}
