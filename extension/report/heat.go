@@ -54,7 +54,7 @@ const (
 func heats(h *Host) (list []heat, from, to int64) {
 	var newest int64
 	for _, c := range h.Commands {
-		if c.Time < 1<<40 {
+		if sane(c.Time) {
 			newest = max(newest, c.Time)
 		}
 	}
@@ -115,6 +115,13 @@ func habits(h *Host, from, to int64) (of map[string]*[week]int, learned bool) {
 				n -= own[hour]
 			}
 			of[b.Username][hour] += max(0, n)
+		}
+	}
+	for user, hours := range of {
+		if own := now[key{user, ""}]; own != nil { // rows of the table don't tell the family
+			for hour := range hours {
+				hours[hour] = max(0, hours[hour]-own[hour])
+			}
 		}
 	}
 	return of, learned

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 	"github.com/osquery-rollcall/rollcall/extension/incident"
@@ -219,8 +220,8 @@ func (r *Report) view() *page {
 	p.Tone, p.Headline, p.Caution = t.headline()
 	p.Tiles = t.tiles()
 	if t.first > 0 {
-		p.Period = Moment(t.first)[:10]
-		if to := Moment(t.last)[:10]; to != p.Period {
+		from, to := time.Unix(t.first, 0).UTC().Format(time.DateOnly), time.Unix(t.last, 0).UTC().Format(time.DateOnly)
+		if p.Period = from; to != from {
 			p.Period += " to " + to
 		}
 	}
@@ -257,7 +258,7 @@ type totals struct {
 }
 
 func (t *totals) saw(at int64) {
-	if at <= 0 || at > 1<<40 {
+	if !sane(at) {
 		return
 	}
 	if t.first == 0 || at < t.first {
@@ -418,7 +419,7 @@ func (v *hostView) commands(h *Host, t *totals) {
 	var from, to int64
 	v.Heats, from, to = heats(h)
 	if len(v.Heats) > 0 {
-		v.HeatPeriod = fmt.Sprintf("%s to %s UTC", Moment(from)[:16], Moment(to)[:16])
+		v.HeatPeriod = time.Unix(from, 0).UTC().Format("2006-01-02 15:04") + " to " + time.Unix(to, 0).UTC().Format("2006-01-02 15:04") + " UTC"
 		v.HeatLearned = v.Heats[0].Learned
 	}
 }

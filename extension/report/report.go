@@ -223,7 +223,7 @@ func urgency(decision string) int {
 func (r *Report) Newest(span time.Duration) {
 	var newest int64
 	saw := func(t int64) {
-		if t < 1<<40 {
+		if sane(t) {
 			newest = max(newest, t)
 		}
 	}

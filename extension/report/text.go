@@ -59,10 +59,16 @@ func shownAll(list []string, most int) []string {
 	return out
 }
 
+// maxTime is the last second of the year 9999.
+const maxTime = 253402300799
+
+// sane reports a time that can be one, in seconds since 1970 UTC.
+func sane(t int64) bool { return t > 0 && t <= maxTime }
+
 // Moment is a time (seconds since 1970 UTC) for people; a time that is none is
 // "unknown".
 func Moment(t int64) string {
-	if t <= 0 || t > 1<<40 {
+	if !sane(t) {
 		return "unknown"
 	}
 	return time.Unix(t, 0).UTC().Format("2006-01-02 15:04:05")
