@@ -34,6 +34,8 @@ const (
 	// healthEvery is how often an unchanged health row is written again.
 	healthEvery = 5 * time.Minute
 	trimEvery   = 10 * time.Minute
+	// maxStep is how far a clock goes on between two cycles unless somebody sets it.
+	maxStep = 24 * time.Hour
 	// learnAfter is how long a host is watched before something is called new.
 	learnAfter = 3 * 24 * time.Hour
 )
@@ -300,7 +302,11 @@ func (e *Engine) cycle(ctx context.Context) (more bool, err error) {
 	if len(b.Events) > 0 {
 		e.opts.Logger.Debug("collected", "events", len(b.Events))
 	}
-	if now.Sub(e.trimmed) >= trimEvery {
+	since := now.Sub(e.trimmed)
+	if since < 0 || since >= maxStep {
+		e.trimmed = now // a clock that was just set says nothing about what is old
+	}
+	if since >= trimEvery && since < maxStep {
 		e.trimmed = now
 		if n, err := e.opts.Store.Trim(ctx, now.Unix()); err != nil {
 			return more, err
