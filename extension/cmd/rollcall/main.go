@@ -41,9 +41,11 @@ func commands() []command {
 		{"shell", "type SQL over Rollcall's tables", runShell},
 		{"score", "explain what a command line runs and how it scores", runScore},
 		{"incident", "show incidents: what happened, whose it is, what to do", runIncident},
+		{"report", "write one page of what happened, for people", runReport},
 		{"rules", "list rules, or survey a directory of Sigma rules", runRules},
 		{"packs", "write or check a fleet's scheduled queries", runPacks},
 		{"config", "check, show or describe the configuration", runConfig},
+		{"docs", "write the pages of docs/ that come from the code", runDocs},
 		{"version", "print the version", func(_ context.Context, env *environment, _ []string) error {
 			fmt.Fprintln(env.stdout, "rollcall", version.String())
 			return nil
