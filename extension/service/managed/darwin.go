@@ -46,7 +46,7 @@ func (j *Job) Name() string {
 // itself, or else the first argument. argv0 is that first argument where it is not
 // the program.
 func (j *Job) Command() (program, args, argv0 string) {
-	first, rest := "", ""
+	var first, rest string
 	switch {
 	case len(j.Arguments) > 0:
 		first, rest = j.Arguments[0], strings.Join(j.Arguments[1:], " ")

@@ -114,7 +114,7 @@ func TestInventoryIsCheap(t *testing.T) {
 		verifier := map[string]string{"services": "authenticode", "launchd": "signature"}[table]
 		dir := map[string]string{"services": `C:\Program Files\a\`, "launchd": "/opt/a/"}[table]
 		program := func(i int) string { return dir + fmt.Sprint(i) + ".exe" }
-		const n = 250
+		const n = 130
 		m.begin()
 		for i := range n {
 			if table == "services" {
@@ -142,7 +142,7 @@ func TestInventoryIsCheap(t *testing.T) {
 			return stats, verified, hashed
 		}
 		total := 0
-		for range 60 {
+		for range 25 {
 			stats, verified, hashed := read()
 			if stats > 100 || verified > 6 || hashed > 6 {
 				t.Fatalf("%s: one look asked %d, %d and %d files", table, stats, verified, hashed)
@@ -154,7 +154,7 @@ func TestInventoryIsCheap(t *testing.T) {
 		}
 		m.exec("UPDATE file SET mtime = 6, size = 10 WHERE path = ?", program(3))
 		total = 0
-		for range 60 {
+		for range 25 {
 			_, verified, _ := read()
 			total += verified
 		}
