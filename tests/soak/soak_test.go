@@ -1,0 +1,251 @@
+//go:build linux
+
+// Package soak runs the real rollcall.ext for minutes at 1,000 process events a second
+// from a fake core, and looks whether memory and cost stay flat and nothing is lost.
+//
+//	SOAK=5m go test -count=1 -timeout 1h -v ./tests/soak
+package soak
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/osquery-rollcall/rollcall/tests/fakecore"
+)
+
+const (
+	perSecond = 1000
+	perBatch  = 100
+	// needleEvery is how many batches there are between two needles.
+	needleEvery = 50
+	// kept is how long the core keeps events; its own default is longer, but the core is
+	// part of this process.
+	kept = 3 * time.Minute
+	// The limits: MB resident at the end, its growth after the warm-up, and that of the
+	// cost of an event, as ratios.
+	most   = 45.0
+	growth = 1.15
+	dearer = 1.4
+)
+
+// minute is one line of the table.
+type minute struct {
+	at            time.Duration
+	resident      float64 // MB
+	cpu           float64 // seconds so far
+	perEvent      float64 // microseconds in this minute
+	read          int64
+	gaps, dropped int64
+	planted       int
+	found         int
+}
+
+func TestSoak(t *testing.T) {
+	length, err := time.ParseDuration(os.Getenv("SOAK"))
+	if err != nil || length < time.Minute {
+		t.Skip("NOT SOAKED: set SOAK=5m or longer")
+	}
+	program := filepath.Join(t.TempDir(), "rollcall.ext")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "../../extension")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	core := fakecore.Start(t)
+	for k, v := range map[string]string{"disable_events": "false", "disable_audit": "false", "audit_allow_process_events": "true", "audit_allow_config": "true"} {
+		core.SetFlag(t, k, v)
+	}
+	core.Exec(t, `DELETE FROM osquery_flags WHERE rowid NOT IN (SELECT max(rowid) FROM osquery_flags GROUP BY name)`)
+	core.Exec(t, `UPDATE osquery_events SET active = 1`)
+	config := filepath.Join(t.TempDir(), "rollcall.yaml")
+	if err := os.WriteFile(config, []byte("log_level: info\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	state := filepath.Join(t.TempDir(), "state")
+	cmd := exec.Command(program, "--socket", core.Socket(), "--timeout", "10", "--interval", "3", "--state", state, "--config", config)
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	defer func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		if err := <-ended; err != nil {
+			t.Errorf("it ended with %v", err)
+		}
+		if t.Failed() {
+			t.Logf("rollcall.ext said:\n%s", said.String())
+		}
+	}()
+	core.WaitRegistered(t, "rollcall")
+
+	w := &work{t: t, core: core, pid: cmd.Process.Pid, planted: map[string]bool{}, found: map[string]bool{}}
+	tick := time.NewTicker(time.Second * perBatch / perSecond)
+	defer tick.Stop()
+	begin := time.Now()
+	var minutes []minute
+	fmt.Printf("%6s %9s %8s %9s %10s %5s %8s %8s\n", "minute", "resident", "cpu", "us/event", "read", "gaps", "dropped", "needles")
+	sent := int64(0)
+	last := w.look(0)
+	for n := 0; time.Since(begin) < length; n++ {
+		select {
+		case <-tick.C:
+		case err := <-ended:
+			ended <- err
+			t.Fatalf("it ended after %v: %v", time.Since(begin), err)
+		}
+		// A ticker drops ticks under load: what is behind is sent at once.
+		for due := int64(time.Since(begin).Seconds() * perSecond); sent+perBatch <= due; sent += perBatch {
+			w.batch(int(sent / perBatch))
+		}
+		if n%100 == 99 {
+			core.Exec(t, `DELETE FROM process_events WHERE time < ?`, time.Now().Add(-kept).Unix())
+		}
+		if minutesSoFar := len(minutes); time.Since(begin) >= time.Duration(minutesSoFar+1)*time.Minute {
+			m := w.look(time.Since(begin))
+			m.perEvent = (m.cpu - last.cpu) / float64(max(m.read-last.read, 1)) * 1e6
+			last = m
+			minutes = append(minutes, m)
+			fmt.Printf("%6.1f %6.1f MB %6.1f s %9.1f %10d %5d %8d %4d/%d\n", m.at.Minutes(), m.resident, m.cpu, m.perEvent, m.read, m.gaps, m.dropped, m.found, m.planted)
+		}
+	}
+	// The last needles take a cycle to be found.
+	for wait := time.Now(); time.Since(wait) < 40*time.Second && len(w.found) < len(w.planted); time.Sleep(time.Second) {
+		w.needles()
+	}
+	end := w.look(time.Since(begin))
+	fmt.Printf("sent %d events in %v (%.0f/s): %d read, %d of %d needles found, %.1f MB resident, %.1f MB at most, %d gaps, %d dropped\n",
+		sent, time.Since(begin).Round(time.Second), float64(sent)/time.Since(begin).Seconds(), end.read, end.found, end.planted, end.resident, w.memory("VmHWM"), end.gaps, end.dropped)
+	if end.found != end.planted {
+		t.Errorf("%d of %d needles found", end.found, end.planted)
+	}
+	if end.resident > most {
+		t.Errorf("%.1f MB resident at the end, at most %.0f", end.resident, most)
+	}
+	if end.read < sent {
+		t.Errorf("%d of %d events read, %d gaps reported", end.read, sent, end.gaps)
+	}
+	if len(minutes) >= 4 {
+		early, late := minutes[1], minutes[len(minutes)-1]
+		if late.resident > early.resident*growth {
+			t.Errorf("resident memory grew from %.1f to %.1f MB", early.resident, late.resident)
+		}
+		if late.perEvent > early.perEvent*dearer {
+			t.Errorf("an event costs %.1f us, in the second minute %.1f", late.perEvent, early.perEvent)
+		}
+	}
+}
+
+// work plants and looks.
+type work struct {
+	t       *testing.T
+	core    *fakecore.Core
+	pid     int
+	eid     int64
+	planted map[string]bool
+	found   map[string]bool
+}
+
+// programs are what a busy build host starts.
+var programs = []string{"/usr/bin/cc1 -quiet -o /tmp/cc%d.s main%d.c", "/usr/bin/as -o obj%d.o /tmp/cc%d.s", "/bin/sh -c make -C dir%d all V=%d", "/usr/bin/git rev-parse HEAD~%d --verify %d", "/usr/bin/python3 -m pytest tests/test_%d.py -k case%d"}
+
+// batch sends events; one in needleEvery has a needle in it.
+func (w *work) batch(n int) {
+	now := time.Now().Unix()
+	events := make([]fakecore.ExecEvent, perBatch)
+	for i := range events {
+		w.eid++
+		line := fmt.Sprintf(programs[w.eid%int64(len(programs))], w.eid%9973, w.eid)
+		path, _, _ := strings.Cut(line, " ")
+		events[i] = fakecore.ExecEvent{Time: now, EID: w.eid, PID: 1000 + w.eid%30_000, Parent: 1000 + (w.eid/7)%30_000, Path: path, CmdLine: line, UID: 1000, EUID: 1000, AUID: 1000}
+	}
+	if n%needleEvery == needleEvery/2 {
+		line := fmt.Sprintf("systemctl list-dependencies needle%d.service", n)
+		events[perBatch/2].Path, events[perBatch/2].CmdLine = "/usr/bin/systemctl", line
+		w.planted[line] = true
+	}
+	w.core.AddExecs(w.t, events...)
+}
+
+func (w *work) ask(table string, c ...fakecore.Constraint) []map[string]string {
+	w.t.Helper()
+	for _, e := range w.core.Registered() {
+		p, err := w.core.Dial(e.UUID)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		defer p.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		rows, err := p.Generate(ctx, table, nil, c...)
+		if err != nil {
+			w.t.Fatalf("%s: %v", table, err)
+		}
+		return rows
+	}
+	w.t.Fatal("it is not registered")
+	return nil
+}
+
+// needles counts those that have a row.
+func (w *work) needles() {
+	for _, r := range w.ask("service_discovery_events", fakecore.Constraint{Column: "recorded", Op: 32, Expr: strconv.FormatInt(time.Now().Add(-3*time.Minute).Unix(), 10), Affinity: "BIGINT"}) {
+		if w.planted[r["cmdline"]] {
+			w.found[r["cmdline"]] = true
+		}
+	}
+}
+
+// look takes the figures of a minute.
+func (w *work) look(at time.Duration) minute {
+	w.t.Helper()
+	w.needles()
+	m := minute{at: at, resident: w.memory("VmRSS"), planted: len(w.planted), found: len(w.found)}
+	for _, r := range w.ask("service_discovery_health") {
+		if r["component"] == "process_events" {
+			m.read, m.gaps, m.dropped = number(r["events_read"]), number(r["gaps"]), number(r["events_dropped"])
+		}
+	}
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", w.pid))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
+	m.cpu = float64(number(fields[11])+number(fields[12])) / 100 // in ticks of 10 ms
+	return m
+}
+
+func number(s string) int64 {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// memory is a figure of /proc/PID/status, in MB.
+func (w *work) memory(name string) float64 {
+	w.t.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", w.pid))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for line := range strings.Lines(string(data)) {
+		if rest, ok := strings.CutPrefix(line, name+":"); ok {
+			return float64(number(strings.TrimSuffix(strings.TrimSpace(rest), " kB"))) / 1024
+		}
+	}
+	w.t.Fatalf("no %s", name)
+	return 0
+}
