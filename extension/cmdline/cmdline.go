@@ -413,6 +413,9 @@ func (p *parser) tool(word string, s scope) (string, bool) {
 	return resolveTool(base), false
 }
 
+// originals are the names in version resources that no file has.
+var originals = map[string]string{"drvqry": "driverquery", "sctasks": "schtasks", "pwsh.dll": "powershell", "psexec.c": "psexec"}
+
 func (p *parser) imageBase() string {
 	if p.win {
 		return winargv.Base(p.in.Path)
@@ -427,15 +430,8 @@ func (p *parser) original() string {
 		return ""
 	}
 	base := winargv.Base(p.in.OriginalFileName)
-	switch base {
-	case "drvqry":
-		return "driverquery"
-	case "sctasks":
-		return "schtasks"
-	case "pwsh.dll":
-		return "powershell"
-	case "psexec.c":
-		return "psexec"
+	if tool, ok := originals[base]; ok {
+		return tool
 	}
 	return resolveTool(base)
 }

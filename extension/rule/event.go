@@ -7,37 +7,117 @@ import (
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 )
 
-// event shows a process and one of its commands to Sigma's matcher.
+// event shows a process and one of its commands to Sigma's matcher. It does not
+// change once it is made, so that a match can be explained later.
 type event struct {
-	p        *evidence.Process
-	cmd      *cmdline.Command
-	siblings []string
+	p   *evidence.Process
+	cmd *cmdline.Command // nil for the process as a whole
+	all []cmdline.Command
+	// one holds the value of each field of one value, so that none is allocated.
+	one [fieldCount][1]string
 }
 
-func one(s string) ([]string, bool) {
-	if s == "" {
+// field is a field of one value.
+type field int
+
+// The fields of one value.
+const (
+	fieldImage field = iota
+	fieldOriginal
+	fieldCommandLine
+	fieldDirectory
+	fieldParentImage
+	fieldParentCommandLine
+	fieldUser
+	fieldIntegrity
+	fieldLogon
+	fieldComputer
+	fieldTool
+	fieldVerb
+	fieldObject
+	fieldRemoteHost
+	fieldOutputFile
+	fieldCanonical
+	fieldCount
+)
+
+// oneValue are the fields of one value by Sigma's names and the engine's own.
+var oneValue = map[string]field{
+	"Image": fieldImage, "OriginalFileName": fieldOriginal, "CommandLine": fieldCommandLine, "CurrentDirectory": fieldDirectory,
+	"ParentImage": fieldParentImage, "ParentCommandLine": fieldParentCommandLine, "User": fieldUser, "IntegrityLevel": fieldIntegrity,
+	"LogonId": fieldLogon, "Computer": fieldComputer,
+	"Tool": fieldTool, "Verb": fieldVerb, "Object": fieldObject, "RemoteHost": fieldRemoteHost, "OutputFile": fieldOutputFile, "Canonical": fieldCanonical,
+}
+
+// commandFields are the fields of the canonical simple command.
+var commandFields = map[string]bool{
+	"Tool": true, "Verb": true, "Object": true, "Target": true, "RemoteHost": true, "Arguments": true, "Options": true, "Paths": true,
+	"Wrappers": true, "PipedTo": true, "PipedFrom": true, "Siblings": true, "Members": true, "OutputFile": true, "Canonical": true,
+	"Obfuscation": true,
+}
+
+func newEvent(p *evidence.Process, cmd *cmdline.Command, all []cmdline.Command) *event {
+	e := &event{p: p, cmd: cmd, all: all}
+	e.one = [fieldCount][1]string{
+		fieldImage: {p.Path}, fieldOriginal: {p.OriginalFileName}, fieldCommandLine: {p.CmdLine}, fieldDirectory: {p.CWD},
+		fieldParentImage: {p.ParentPath}, fieldParentCommandLine: {p.ParentCmdLine}, fieldUser: {p.Username}, fieldIntegrity: {p.IntegrityLevel},
+		fieldLogon: {p.LogonID}, fieldComputer: {p.Host},
+	}
+	if cmd != nil {
+		e.one[fieldTool][0], e.one[fieldVerb][0], e.one[fieldObject][0] = cmd.Tool, cmd.Verb, cmd.Object
+		e.one[fieldRemoteHost][0], e.one[fieldOutputFile][0], e.one[fieldCanonical][0] = cmd.RemoteHost, cmd.OutputFile, cmd.Canonical
+	}
+	return e
+}
+
+// Values implements sigma.Event. A field that is empty is not known, except for the
+// verb of a command, which may have none.
+func (e *event) Values(name string) ([]string, bool) {
+	if f, ok := oneValue[name]; ok {
+		if f >= fieldTool && e.cmd == nil || e.one[f][0] == "" && f != fieldVerb {
+			return nil, false
+		}
+		return e.one[f][:], true
+	}
+	switch name {
+	case "ProcessId":
+		return number(e.p.PID)
+	case "ParentProcessId":
+		return number(e.p.ParentPID)
+	}
+	if e.cmd == nil {
 		return nil, false
 	}
-	return []string{s}, true
+	switch name {
+	case "Target":
+		return many(e.cmd.Target)
+	case "Arguments":
+		return many(e.cmd.Arguments)
+	case "Options":
+		return many(e.cmd.Options)
+	case "Paths":
+		return many(e.cmd.Paths)
+	case "Wrappers":
+		return many(e.cmd.Wrappers)
+	case "PipedTo":
+		return many(e.cmd.PipedTo)
+	case "PipedFrom":
+		return many(e.cmd.PipedFrom)
+	case "Siblings":
+		return many(siblings(e.all))
+	case "Members":
+		return many(e.cmd.Members)
+	case "Obfuscation":
+		out := make([]string, len(e.cmd.Obfuscation))
+		for i, m := range e.cmd.Obfuscation {
+			out[i] = string(m)
+		}
+		return many(out)
+	}
+	return nil, false
 }
 
 func many(s []string) ([]string, bool) { return s, len(s) > 0 }
-
-// processFields are Sigma's field names of process_creation.
-var processFields = map[string]func(*evidence.Process) ([]string, bool){
-	"Image":             func(p *evidence.Process) ([]string, bool) { return one(p.Path) },
-	"OriginalFileName":  func(p *evidence.Process) ([]string, bool) { return one(p.OriginalFileName) },
-	"CommandLine":       func(p *evidence.Process) ([]string, bool) { return one(p.CmdLine) },
-	"CurrentDirectory":  func(p *evidence.Process) ([]string, bool) { return one(p.CWD) },
-	"ParentImage":       func(p *evidence.Process) ([]string, bool) { return one(p.ParentPath) },
-	"ParentCommandLine": func(p *evidence.Process) ([]string, bool) { return one(p.ParentCmdLine) },
-	"User":              func(p *evidence.Process) ([]string, bool) { return one(p.Username) },
-	"IntegrityLevel":    func(p *evidence.Process) ([]string, bool) { return one(p.IntegrityLevel) },
-	"LogonId":           func(p *evidence.Process) ([]string, bool) { return one(p.LogonID) },
-	"ProcessId":         func(p *evidence.Process) ([]string, bool) { return number(p.PID) },
-	"ParentProcessId":   func(p *evidence.Process) ([]string, bool) { return number(p.ParentPID) },
-	"Computer":          func(p *evidence.Process) ([]string, bool) { return one(p.Host) },
-}
 
 func number(n int64) ([]string, bool) {
 	if n == 0 {
@@ -46,46 +126,23 @@ func number(n int64) ([]string, bool) {
 	return []string{strconv.FormatInt(n, 10)}, true
 }
 
-// commandFields are the fields of the canonical simple command.
-var commandFields = map[string]func(*event) ([]string, bool){
-	"Tool":       func(e *event) ([]string, bool) { return one(e.cmd.Tool) },
-	"Verb":       func(e *event) ([]string, bool) { return []string{e.cmd.Verb}, true },
-	"Object":     func(e *event) ([]string, bool) { return one(e.cmd.Object) },
-	"Target":     func(e *event) ([]string, bool) { return many(e.cmd.Target) },
-	"RemoteHost": func(e *event) ([]string, bool) { return one(e.cmd.RemoteHost) },
-	"Arguments":  func(e *event) ([]string, bool) { return many(e.cmd.Arguments) },
-	"Options":    func(e *event) ([]string, bool) { return many(e.cmd.Options) },
-	"Paths":      func(e *event) ([]string, bool) { return many(e.cmd.Paths) },
-	"Wrappers":   func(e *event) ([]string, bool) { return many(e.cmd.Wrappers) },
-	"PipedTo":    func(e *event) ([]string, bool) { return many(e.cmd.PipedTo) },
-	"PipedFrom":  func(e *event) ([]string, bool) { return many(e.cmd.PipedFrom) },
-	"Siblings":   func(e *event) ([]string, bool) { return many(e.siblings) },
-	"Members":    func(e *event) ([]string, bool) { return many(e.cmd.Members) },
-	"OutputFile": func(e *event) ([]string, bool) { return one(e.cmd.OutputFile) },
-	"Canonical":  func(e *event) ([]string, bool) { return one(e.cmd.Canonical) },
-	"Obfuscation": func(e *event) ([]string, bool) {
-		out := make([]string, len(e.cmd.Obfuscation))
-		for i, m := range e.cmd.Obfuscation {
-			out[i] = string(m)
-		}
-		return many(out)
-	},
-}
-
-// Values implements sigma.Event.
-func (e *event) Values(field string) ([]string, bool) {
-	if get, ok := processFields[field]; ok {
-		return get(e.p)
-	}
-	if e.cmd != nil {
-		if get, ok := commandFields[field]; ok {
-			return get(e)
-		}
-	}
-	return nil, false
-}
-
 // Keywords implements sigma.Keyworder: the texts a keyword is searched in.
 func (e *event) Keywords() []string {
 	return []string{e.p.CmdLine, e.p.Path, e.p.ParentCmdLine, e.p.ParentPath}
+}
+
+// maxSiblings bounds the commands that one is compared with.
+const maxSiblings = 64
+
+// siblings are the canonical texts of the commands of one command line; none where
+// there is but one.
+func siblings(all []cmdline.Command) []string {
+	if len(all) < 2 {
+		return nil
+	}
+	out := make([]string, min(len(all), maxSiblings))
+	for i := range out {
+		out[i] = all[i].Canonical
+	}
+	return out
 }

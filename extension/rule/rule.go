@@ -16,7 +16,6 @@ import (
 	"sort"
 	"strings"
 
-	"github.com/osquery-rollcall/rollcall/extension/cmdline"
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 	"github.com/osquery-rollcall/rollcall/extension/rule/sigma"
 )
@@ -74,7 +73,6 @@ type Rule struct {
 	Matching    []string
 	NotMatching []string
 
-	tools     []string // literals of which one must occur in Tool, nil for none
 	technique string
 	t1007     bool
 	rawOnly   bool // uses no field of the canonical command
@@ -110,6 +108,7 @@ type Refused struct {
 type Set struct {
 	rules   []*Rule
 	refused []Refused
+	plans   [5]plan // by platform, made when it is needed first
 }
 
 // Rules are the loaded rules, ordered by id.
@@ -220,9 +219,6 @@ func newRule(sr *sigma.Rule, origin string) (*Rule, error) {
 			r.technique, r.t1007 = "T1007", true
 		}
 	}
-	if lits, ok := sr.RequiredLiterals("Tool"); ok {
-		r.tools = lits
-	}
 	r.rawOnly = true
 	for _, f := range sr.EventFields() {
 		if _, ok := commandFields[f]; ok {
@@ -230,56 +226,6 @@ func newRule(sr *sigma.Rule, origin string) (*Rule, error) {
 		}
 	}
 	return r, nil
-}
-
-// Hit is one rule that matched one simple command.
-type Hit struct {
-	Rule *Rule
-	// Command is the index of the simple command, or -1 for the process as a whole.
-	Command int
-	Match   sigma.Match
-}
-
-// Match returns the rules that match the process p and the commands it runs, by
-// rule id and command.
-func (s *Set) Match(p *evidence.Process, res *cmdline.Result) []Hit {
-	var hits []Hit
-	var siblings []string
-	for i := range res.Commands {
-		cmd := &res.Commands[i]
-		ev := event{p: p, cmd: cmd}
-		for _, r := range s.rules {
-			if r.rawOnly || !r.appliesTo(p.Platform) || !r.mayMatch(cmd.Tool) {
-				continue
-			}
-			if siblings == nil && len(res.Commands) > 1 {
-				siblings = siblingNames(res)
-			}
-			ev.siblings = siblings
-			if m, ok := r.Rule.Match(&ev); ok {
-				hits = append(hits, Hit{Rule: r, Command: i, Match: m})
-			}
-		}
-	}
-	ev := event{p: p}
-	for _, r := range s.rules {
-		if !r.rawOnly || !r.appliesTo(p.Platform) {
-			continue
-		}
-		if m, ok := r.Rule.Match(&ev); ok {
-			hits = append(hits, Hit{Rule: r, Command: -1, Match: m})
-		}
-	}
-	return hits
-}
-
-func siblingNames(res *cmdline.Result) []string {
-	n := min(len(res.Commands), 64)
-	out := make([]string, 0, n)
-	for i := range n {
-		out = append(out, res.Commands[i].Canonical)
-	}
-	return out
 }
 
 // appliesTo compares the rule's product with the platform; an unknown platform
@@ -294,18 +240,6 @@ func (r *Rule) appliesTo(p evidence.Platform) bool {
 		return p == evidence.Linux || p == ""
 	case "macos":
 		return p == evidence.Darwin || p == ""
-	}
-	return false
-}
-
-func (r *Rule) mayMatch(tool string) bool {
-	if r.tools == nil {
-		return true
-	}
-	for _, t := range r.tools {
-		if strings.Contains(tool, t) {
-			return true
-		}
 	}
 	return false
 }

@@ -46,7 +46,7 @@ func FuzzParse(f *testing.F) {
 					t.Error("evidence without a match")
 				}
 				m.Evidence()
-				checkLiterals(t, r, e)
+				checkNeeds(t, r, e)
 			}
 		}
 	})
@@ -141,8 +141,8 @@ func FuzzMatch(f *testing.F) {
 			if got != want {
 				t.Errorf("pattern %q, value %q, cased %v: %v, reference %v", pattern, value, cased, got, want)
 			}
-			if literals, ok := g.required(); got && ok && !occurs(literals, []string{value}) {
-				t.Errorf("pattern %q matches %q without one of %q", pattern, value, literals)
+			if texts, whole := (&seeker{worth: length}).of(g); got && len(texts) > 0 && !holds(texts, whole, value) {
+				t.Errorf("pattern %q matches %q without one of %v, whole %v", pattern, value, texts, whole)
 			}
 			// What contains, startswith and endswith put around a pattern.
 			for _, around := range [][2]string{{"*", "*"}, {"", "*"}, {"*", ""}} {
@@ -199,6 +199,9 @@ func FuzzRegex(f *testing.F) {
 	f.Add(`x{2,3}|[a-c]y$`, "by")
 	f.Add(`(?m)^a$`, "b\na\nc")
 	f.Add(`(?:$a)|(?:\nb$)`, "\nb\n")
+	f.Add(`^/(etc/(rc\.d/)?init\.d|etc/rc[0-9]*\.d|(usr/|usr/local/)?lib/systemd)(/[a-z]+)*$`, "/etc/rc.d/init.d")
+	f.Add(`(?i)(^|/)(linpeas(_[a-z]+)?|linenum|lse|les\.sh|k+s)$`, "/opt/LSE")
+	f.Add(`(?m)^(x|yy)-?z`, "a\nyyz")
 	f.Fuzz(func(t *testing.T, pattern, value string) {
 		if len(pattern) > 200 || len(value) > 400 {
 			return
@@ -208,8 +211,11 @@ func FuzzRegex(f *testing.F) {
 			return
 		}
 		got := x.match(value)
-		if literals, ok := x.required(); got && ok && !occurs(literals, []string{value}) {
-			t.Errorf("%q matches %q without one of %q", pattern, value, literals)
+		for _, ascii := range []bool{false, isASCII(value)} {
+			s := seeker{worth: length, ascii: ascii}
+			if texts, whole := s.of(x); got && len(texts) > 0 && !holds(texts, whole, value) {
+				t.Errorf("%q matches %q without one of %v, whole %v", pattern, value, texts, whole)
+			}
 		}
 		plain, err := regexp.Compile(pattern)
 		if err != nil {
@@ -277,7 +283,7 @@ func TestNoMetadataIsShared(t *testing.T) {
 			for range 100 {
 				m, _ := r.Match(command("sc query"))
 				m.Evidence()
-				r.RequiredLiterals("CommandLine")
+				r.Needs(byLength)
 			}
 			done <- err
 		}()

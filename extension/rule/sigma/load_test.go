@@ -161,9 +161,7 @@ func TestPublishedRules(t *testing.T) {
 					}
 				}
 			}
-			for _, field := range l.Rule.EventFields() {
-				l.Rule.RequiredLiterals(field)
-			}
+			l.Rule.Needs(byLength)
 		}
 	}
 	t.Logf("%d tags of service techniques on rules that load", tagged)

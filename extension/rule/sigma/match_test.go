@@ -1,6 +1,7 @@
 package sigma
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -319,7 +320,7 @@ func TestMatch(t *testing.T) {
 			if !got && m.Evidence() != nil {
 				t.Error("evidence without a match")
 			}
-			checkLiterals(t, r, tt.event)
+			checkNeeds(t, r, tt.event)
 		})
 	}
 }
@@ -330,31 +331,54 @@ func abc(condition string) string {
 
 var ab = event{"A": {"x"}, "B": {"y"}}
 
-// checkLiterals fails when a rule matches an event in which none of the literals
-// occurs that it says to need.
-func checkLiterals(tb testing.TB, r *Rule, e event) {
+// length makes a text worth its length.
+func length(t Text) int { return len(t.Literal) }
+
+var byLength = Taste{Worth: func(_ string, t Text) int { return length(t) }, ASCII: func(string) bool { return false }}
+
+// checkNeeds fails when a rule matches an event that lacks what it says to need.
+func checkNeeds(tb testing.TB, r *Rule, e event) {
 	tb.Helper()
 	if _, ok := r.Match(e); !ok {
 		return
 	}
-	for _, field := range r.EventFields() {
-		literals, ok := r.RequiredLiterals(field)
-		if ok && !occurs(literals, e[field]) {
-			tb.Fatalf("%q matches without one of %q in %s", e, literals, field)
+	needs := r.Needs(byLength)
+	for _, clues := range needs {
+		all := true
+		for _, c := range clues {
+			values := e[c.Field]
+			if c.Field == "" {
+				values = e.Keywords()
+			}
+			one := false
+			for _, v := range values {
+				one = one || holds(c.Texts, c.Whole, v)
+			}
+			all = all && one
 		}
+		if all {
+			return
+		}
+	}
+	if len(needs) > 0 {
+		tb.Fatalf("%q matches without any of %v", e, needs)
 	}
 }
 
-func occurs(literals, values []string) bool {
-	for _, v := range values {
-		b := []byte(v)
-		for i, c := range b {
-			if 'A' <= c && c <= 'Z' {
-				b[i] = c + 32
-			}
+// holds reports whether one of the texts is in a value, where it says to be.
+func holds(texts []Text, whole bool, value string) bool {
+	b := []byte(value)
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c + 32
 		}
-		for _, l := range literals {
-			if strings.Contains(string(b), l) {
+	}
+	for _, t := range texts {
+		for i := range len(b) - len(t.Literal) + 1 {
+			if string(b[i:i+len(t.Literal)]) != t.Literal || whole && len(b) != len(t.Literal) {
+				continue
+			}
+			if !t.Edge || i == 0 || !nameByte(b[i-1]) {
 				return true
 			}
 		}
@@ -392,7 +416,7 @@ func TestPlaceholders(t *testing.T) {
 			if _, got := r.Match(event{"A": {tt.value}}); got != tt.wanted {
 				t.Errorf("Match = %v, want %v", got, tt.wanted)
 			}
-			checkLiterals(t, r, event{"A": {tt.value}})
+			checkNeeds(t, r, event{"A": {tt.value}})
 		})
 	}
 }
@@ -488,48 +512,75 @@ func TestEventFields(t *testing.T) {
 	}
 }
 
-func TestRequiredLiterals(t *testing.T) {
+func TestNeeds(t *testing.T) {
+	// Clues are written "field=text,text", with ^ for an edge and ! for a whole value;
+	// those of one alternative are joined by " & ", the alternatives are lines.
 	tests := []struct {
 		name      string
 		detection string
-		want      []string
+		want      string
 	}{
-		{"equal", one(`A: Value`), []string{"value"}},
-		{"list", one(`A: [One, Two]`), []string{"one", "two"}},
-		{"longest of a pattern", one(`A: 'ab*cde?f'`), []string{"cde"}},
-		{"best of all", one(`A|contains|all: [a, longer, mid]`), []string{"longer"}},
-		{"a literal inside another", one(`A|contains: [query, queryex]`), []string{"query"}},
-		{"star", one(`A: '*'`), nil},
-		{"one of a list is open", one(`A: [x, '*']`), nil},
-		{"other field", one(`B: x`), nil},
-		{"null", one(`A: null`), nil},
-		{"neq", one(`A|neq: x`), nil},
-		{"number", one(`A: 0x10`), []string{"0x10", "16"}},
-		{"numeric bound", one(`A|gt: 5`), nil},
-		{"beyond ASCII", one(`A: 'äbcö'`), []string{"bc"}},
-		{"windash", one(`A|contains|windash: ' -svc'`), []string{"svc"}},
-		{"cased", one(`A|contains|cased: SVC`), []string{"svc"}},
-		{"base64offset", one(`A|base64offset|contains: ab`), []string{"fi", "hy", "yw"}},
-		{"re", one(`A|re: 'sc(\.exe)?\s+Query'`), []string{"query"}},
-		{"re alternatives", one(`A|re: '^(alpha|beta|gamma)$'`), []string{"alpha", "beta", "gamma"}},
-		{"re optional", one(`A|re: 'x*(abc)?'`), nil},
-		{"re repeated", one(`A|re: '(?:abc){2,}'`), []string{"abc"}},
-		{"re without case, k and s fold beyond ASCII", one(`A|re|i: 'tasklist'`), []string{"ta"}},
-		{"and of selections", "a: {A: x}\nb: {A: longer}\ncondition: a and b", []string{"longer"}},
-		{"or of selections", "a: {A: x}\nb: {A: y}\ncondition: a or b", []string{"x", "y"}},
-		{"or with another field", "a: {A: x}\nb: {B: y}\ncondition: a or b", nil},
-		{"and not", "a: {A: x}\nb: {A: longer}\ncondition: a and not b", []string{"x"}},
-		{"not", "a: {A: x}\ncondition: not a", nil},
-		{"keyword", "a: [word]\ncondition: a", nil},
+		{"equal", one(`A: Value`), "A!=^value"},
+		{"list", one(`A: [One, Two]`), "A!=^one,^two"},
+		{"longest of a pattern", one(`A: 'ab*cde?f'`), "A=cde"},
+		{"start of a pattern", one(`A|startswith: abcd`), "A=^abcd"},
+		{"end", one(`A|endswith: '\x.exe'`), `A=\x.exe`},
+		{"all", one(`A|contains|all: [a, longer]`), "A=a & A=longer"},
+		{"star", one(`A: '*'`), ""},
+		{"one of a list is open", one(`A: [x, '*']`), ""},
+		{"two fields", "a: {A: x, B: y}\ncondition: a", "A!=^x & B!=^y"},
+		{"a field that needs nothing", "a: {A: x, B: null}\ncondition: a", "A!=^x"},
+		{"null", one(`A: null`), ""},
+		{"neq", one(`A|neq: x`), ""},
+		{"number", one(`A: 0x10`), "A!=^0x10,^16"},
+		{"numeric bound", one(`A|gt: 5`), ""},
+		{"network", one(`A|cidr: 10.0.0.0/8`), ""},
+		{"beyond ASCII", one(`A: 'äbcö'`), "A=bc"},
+		{"windash", one(`A|contains|windash: ' -svc'`), "A=svc"},
+		{"cased", one(`A|contains|cased: SVC`), "A=svc"},
+		{"base64offset", one(`A|base64offset|contains: ab`), "A=yw,fi,hy"},
+		{"re", one(`A|re: 'sc(\.exe)?\s+Query'`), "A=^query"},
+		{"re alternatives", one(`A|re: '^(alpha|beta|gamma)$'`), "A=^alpha,^beta,^gamma"},
+		{"re with a common start", one(`A|re: '^/etc/(init\.d|rc[0-9]\.d|systemd(/system)?)$'`), "A=^/etc/init.d,^/etc/rc,^/etc/systemd"},
+		{"re behind a slash", one(`A|re: '(^|/)(lse|les)\.sh'`), "A=.sh"},
+		{"re behind a part that may be missing", one(`A|re: '^/(a/)?name'`), "A=^name"},
+		{"re optional", one(`A|re: 'x*(abc)?'`), ""},
+		{"re repeated", one(`A|re: '(?:abc){2,}'`), "A=abc"},
+		{"re without case, k and s fold beyond ASCII", one(`A|re|i: 'tasklist'`), "A=ta"},
+		{"and of selections", "a: {A: x}\nb: {B: longer}\ncondition: a and b", "A!=^x & B!=^longer"},
+		{"or of selections", "a: {A: x}\nb: {B: y}\ncondition: a or b", "A!=^x\nB!=^y"},
+		{"or with one that needs nothing", "a: {A: x}\nb: {B: null}\ncondition: a or b", ""},
+		{"list of maps", "a: [{A: x}, {B: y}]\ncondition: a", "A!=^x\nB!=^y"},
+		{"and of or", "a: {A: x}\nb: {B: y}\nc: {C: z}\ncondition: a and (b or c)", "A!=^x & B!=^y\nA!=^x & C!=^z"},
+		{"and not", "a: {A: x}\nb: {A: longer}\ncondition: a and not b", "A!=^x"},
+		{"not", "a: {A: x}\ncondition: not a", ""},
+		{"keyword", "a: [word]\ncondition: a", "=word"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, ok := rule(t, tt.detection).RequiredLiterals("A")
-			if ok != (tt.want != nil) {
-				t.Errorf("ok = %v", ok)
+			var lines []string
+			for _, clues := range rule(t, tt.detection).Needs(byLength) {
+				var parts []string
+				for _, c := range clues {
+					part := c.Field
+					if c.Whole {
+						part += "!"
+					}
+					var texts []string
+					for _, x := range c.Texts {
+						if x.Edge {
+							x.Literal = "^" + x.Literal
+						}
+						texts = append(texts, x.Literal)
+					}
+					parts = append(parts, part+"="+strings.Join(texts, ","))
+				}
+				slices.Sort(parts)
+				lines = append(lines, strings.Join(parts, " & "))
 			}
-			if diff := cmp.Diff(tt.want, got); diff != "" {
-				t.Errorf("literals (-want +got):\n%s", diff)
+			slices.Sort(lines)
+			if diff := cmp.Diff(tt.want, strings.Join(lines, "\n")); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
 	}

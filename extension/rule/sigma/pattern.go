@@ -258,10 +258,3 @@ func (g *glob) cost() int {
 	}
 	return c
 }
-
-func (g *glob) required() ([]string, bool) {
-	if g.longest == "" {
-		return nil, false
-	}
-	return []string{g.longest}, true
-}

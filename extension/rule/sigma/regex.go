@@ -20,8 +20,7 @@ type regex struct {
 	re *regexp.Regexp
 	// needs are sets of literals: of each, one occurs in every match. Looking for
 	// them first is much quicker than the expression.
-	needs    [][]literal
-	literals []string // the set that lets the fewest values pass
+	needs [][]literal
 }
 
 // newRegex compiles src with the given flags (a subset of "ims") and returns its
@@ -59,7 +58,6 @@ func newRegex(src, flags string) (*regex, int, error) {
 	}
 	x := &regex{re: re}
 	for _, set := range regexNeeds(tree) {
-		x.literals = betterLiterals(x.literals, set)
 		if len(set) > maxNeed {
 			continue
 		}
@@ -91,8 +89,6 @@ func containsAny(s string, literals []literal) bool {
 }
 
 func (x *regex) cost() int { return 100 }
-
-func (x *regex) required() ([]string, bool) { return x.literals, len(x.literals) > 0 }
 
 // regexSize estimates the size of the program, before anything of that size is
 // built.

@@ -87,8 +87,6 @@ type value struct {
 type matcher interface {
 	match(s string) bool
 	cost() int
-	// required returns literals of which one occurs in every value that matches.
-	required() ([]string, bool)
 }
 
 // place is where in a value a text is expected.
@@ -265,8 +263,7 @@ func (n network) match(s string) bool {
 	return n.prefix.Contains(a) || a.Is4In6() && n.prefix.Contains(a.Unmap())
 }
 
-func (network) cost() int                  { return 6 }
-func (network) required() ([]string, bool) { return nil, false }
+func (network) cost() int { return 6 }
 
 // number is a number of a rule or an event. Whole numbers are exact.
 type number struct {
@@ -349,5 +346,4 @@ func (c comparison) match(s string) bool {
 	}
 }
 
-func (comparison) cost() int                  { return 4 }
-func (comparison) required() ([]string, bool) { return nil, false }
+func (comparison) cost() int { return 4 }
