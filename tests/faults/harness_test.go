@@ -370,17 +370,18 @@ func (f *trial) registered(core *fakecore.Core) int64 {
 // ask reads a table as osquery does; an error is nil rows.
 func (f *trial) ask(core *fakecore.Core, table string, constraints ...fakecore.Constraint) ([]map[string]string, error) {
 	f.Helper()
-	for _, e := range core.Registered() {
-		p, err := core.Dial(e.UUID)
-		if err != nil {
-			return nil, err
-		}
-		defer p.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		defer cancel()
-		return p.Generate(ctx, table, nil, constraints...)
+	registered := core.Registered()
+	if len(registered) == 0 {
+		return nil, errors.New("nobody is registered")
 	}
-	return nil, errors.New("nobody is registered")
+	p, err := core.Dial(registered[0].UUID)
+	if err != nil {
+		return nil, err
+	}
+	defer p.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	return p.Generate(ctx, table, nil, constraints...)
 }
 
 // audited are the events that came from the core: the host's own are left out.

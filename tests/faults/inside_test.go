@@ -107,8 +107,8 @@ func inside() []fault {
 			}
 			a := f.rooms(time.Now, &scripted{"bad", func(c string) (evidence.Batch, error) {
 				if n++; n%2 == 0 {
-					var none map[string]int
-					none["x"]++
+					var none *evidence.Batch
+					return *none, nil
 				}
 				return evidence.Batch{Processes: []evidence.Process{one(1000+n, "bad")}, Cursor: c + "."}, nil
 			}}, &scripted{"good", func(c string) (evidence.Batch, error) {

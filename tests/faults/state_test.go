@@ -52,7 +52,7 @@ func stateFaults() []fault {
 				f.Errorf("status %d", status)
 			}
 			damage(f, filepath.Join(state, "rollcall.db"))
-			r = f.start(started{core: core, state: state})
+			f.start(started{core: core, state: state})
 			f.registered(core)
 			f.works(core, 100)
 			if !kept {

@@ -18,6 +18,6 @@ func (m *mark) system(info fs.FileInfo) {
 	if !ok {
 		return
 	}
-	m.UID, m.GID, m.Ino, m.Dev = st.Uid, st.Gid, st.Ino, uint64(st.Dev)
-	m.CTime = changeTime(st)
+	m.UID, m.GID, m.Ino = st.Uid, st.Gid, st.Ino
+	m.Dev, m.CTime = device(st), changeTime(st)
 }
