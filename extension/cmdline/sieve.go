@@ -222,6 +222,7 @@ func (b *builder) aliases(of func(tool string) bool, marks uint64) {
 }
 
 func (b *builder) want(w Wanted, mark uint64) {
+	b.all = b.all || w.Place.fits(w.Tool, "[]") // what test(1) is by its other name
 	if strings.HasPrefix(w.Tool, "[") {
 		b.brackets = true
 		return
@@ -470,7 +471,7 @@ func (s *Sieve) first(text string) (word string, ok bool) {
 	if text == "" {
 		return "", true
 	}
-	if text[0] >= 0x80 || text[0] == '[' && (s.brackets || len(text) == 1 || !blank(text[1])) {
+	if text[0] >= 0x80 || text[0] == '[' && (len(text) == 1 || !blank(text[1])) {
 		return "", false
 	}
 	if s.win && text[0] == '"' {
@@ -627,7 +628,7 @@ func (s *Sieve) sign(text string, i int, t *seen) {
 	case '{':
 		t.hidden = t.hidden || next != 0 && next != '}' && !blank(next)
 	case '[':
-		if s.brackets && (i == 0 || !literal.IsName(text[i-1])) {
+		if s.brackets && !blank(next) && (i == 0 || !literal.IsName(text[i-1])) {
 			t.marks |= markWanted
 		}
 		t.hidden = t.hidden || !s.win && pattern(text, i)

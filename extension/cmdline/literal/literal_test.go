@@ -110,7 +110,9 @@ func TestNames(t *testing.T) {
 	Names("/etc/init.d/*-x", func(name string, before, behind bool) {
 		got = append(got, fmt.Sprintf("%s %v %v", name, before, behind))
 	})
-	Names("one", func(name string, before, behind bool) { got = append(got, fmt.Sprintf("%s %v %v", name, before, behind)) })
+	Names("one", func(name string, before, behind bool) {
+		got = append(got, fmt.Sprintf("%s %v %v", name, before, behind))
+	})
 	if diff := cmp.Diff([]string{"etc true true", "init.d true true", "-x true false", "one false false"}, got); diff != "" {
 		t.Error(diff)
 	}
