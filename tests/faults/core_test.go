@@ -81,7 +81,7 @@ func coreFaults() []fault {
 			time.Sleep(8 * time.Second)
 			between.noise.Store(false)
 			f.note("%d answers spoilt", between.spoilt.Load())
-			if between.spoilt.Load() < 5 {
+			if between.spoilt.Load() < 2 {
 				f.Error("hardly an answer was spoilt")
 			}
 			r.alive()
