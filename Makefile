@@ -10,7 +10,7 @@ LINT      := $(TOOLS)/golangci-lint
 LINT_VERSION := v2.12.2
 FUZZTIME  ?= 30s
 
-.PHONY: all build run test race lint cross fuzz bench corpora simulate live packs clean
+.PHONY: all build run test race lint cross fuzz bench corpora simulate live packs docs packages packages-test clean
 
 all: build
 
@@ -34,7 +34,7 @@ race:
 	$(GO) test -race -short $$($(GO) list ./... | grep -v /rollcall/tests/)
 
 lint: $(LINT)
-	@test -z "$$(gofmt -l extension tables packs tests)" || { gofmt -l extension tables packs tests; echo 'not gofmt-ed'; exit 1; }
+	@test -z "$$(gofmt -l extension tables packs tests packaging)" || { gofmt -l extension tables packs tests packaging; echo 'not gofmt-ed'; exit 1; }
 	$(LINT) run ./...
 
 $(LINT):
@@ -73,6 +73,19 @@ simulate:
 # Plants ways to stay on this host and removes them again: root on Linux only.
 live:
 	ROLLCALL_LIVE=1 $(GO) test -count=1 -v ./tests/live
+
+# Writes docs/reference from the code; a test fails when it drifts.
+docs:
+	rm -rf docs/reference
+	$(GO) run ./extension/cmd/rollcall docs --out docs
+
+# deb, rpm, tarballs, zip, MSI (where wixl is), SBOMs and SHA256SUMS, from this machine.
+packages:
+	$(GO) run ./packaging --version $(VERSION) --out build/packages
+
+# Installs them in a copy of this machine's root: root on Linux, some minutes.
+packages-test:
+	ROLLCALL_PACKAGES=1 $(GO) test -count=1 -v -timeout 60m ./tests/packages
 
 packs:
 	@set -e; for f in osquery fleet fleet-legacy osctrl; do rm -rf packs/$$f; $(GO) run ./extension/cmd/rollcall packs --format $$f --out packs/$$f; done

@@ -35,7 +35,7 @@ func ServiceInventory(r InventoryReader, judge InventoryScorer, seen FirstSeenRe
 	return &Table{
 		Name: "service_inventory",
 		Description: "Every service that exists now, with whose it is, what it runs, who could change it, and what an analyst would say to it. " +
-			"On Linux: systemd's services, timers, sockets, paths, generators and hooks, of the system and of users; init scripts, OpenRC, runit, s6, inittab.",
+			"On Windows and macOS: services, drivers, daemons and agents as osquery sees them. On Linux: systemd's services, timers, sockets, paths, generators and hooks, of the system and of users; init scripts, OpenRC, runit, s6, inittab.",
 		Columns: []table.ColumnDefinition{
 			text("kind", "systemd, sysv, openrc, runit, s6, inittab, upstart, windows_service, driver or launchd."),
 			text("type", "Of a systemd unit: service, timer, socket, path, generator or hook."),
@@ -43,6 +43,7 @@ func ServiceInventory(r InventoryReader, judge InventoryScorer, seen FirstSeenRe
 			text("display_name", "Its description, in its own words."),
 			text("path", "Program it runs, as its manager finds it."),
 			text("args", "Arguments of the program."),
+			text("service_dll", "Library that svchost.exe loads for it (Windows)."),
 			text("commands", "JSON list of all commands it runs, the main one first: directive, path, line as written, file it stands in."),
 			text("start_type", "How it is turned on: systemctl's word (enabled, static, masked, generated, transient, ...), or an init script's runlevels."),
 			text("scope", "system, or user for a user's manager."),
@@ -103,7 +104,7 @@ func ServiceInventory(r InventoryReader, judge InventoryScorer, seen FirstSeenRe
 func inventoryRow(s *inventory.Service) map[string]string {
 	row := map[string]string{
 		"rowid": keyed(s.Kind, s.Type, s.Scope, s.Username, s.UnitPath, s.Name), "kind": s.Kind, "type": s.Type, "name": s.Name, "display_name": s.DisplayName,
-		"path": s.Path, "args": s.Args, "commands": list(s.Commands), "start_type": s.StartType, "scope": s.Scope, "username": s.Username,
+		"path": s.Path, "args": s.Args, "service_dll": s.Install.ServiceDLL, "commands": list(s.Commands), "start_type": s.StartType, "scope": s.Scope, "username": s.Username,
 		"account": s.Account, "unit_path": s.UnitPath, "link_target": s.LinkTarget, "drop_ins": list(s.DropIns), "activated_by": list(s.ActivatedBy),
 		"triggers": list(s.Triggers), "package": s.Package, "package_version": s.PackageVersion, "package_verified": tristate(s.Verified),
 		"enabled": tristate(s.Enabled), "on_disk": tristate(s.OnDisk), "writable_paths": list(s.Writable), "problems": list(s.Problems),

@@ -11,6 +11,7 @@ import (
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 	"github.com/osquery-rollcall/rollcall/extension/host/pkg/files"
 	"github.com/osquery-rollcall/rollcall/extension/score"
+	"github.com/osquery-rollcall/rollcall/extension/service"
 	"github.com/osquery-rollcall/rollcall/extension/service/inventory"
 	"github.com/osquery-rollcall/rollcall/tables"
 )
@@ -37,7 +38,8 @@ func TestServiceInventoryRows(t *testing.T) {
 		Kind: "systemd", Type: "service", Scope: "system", Name: "a.service", DisplayName: "bad\xff", Path: "/bin/a", Args: "-x", StartType: "enabled",
 		Account: "root", UnitPath: "/etc/systemd/system/a.service", DropIns: []string{"/x"}, Package: "p", PackageVersion: "1", Verified: evidence.Yes,
 		Running: evidence.Yes, PIDs: []int64{7, 9}, Enabled: evidence.Yes, OnDisk: evidence.No, Writable: []string{"/tmp"}, Looked: true,
-		File: files.Info{MTime: 5e9, CTime: 6e9}, Commands: []inventory.Command{{Directive: "ExecStart", Path: "/bin/a", Line: "/bin/a -x"}},
+		Install: service.Install{ServiceDLL: `C:\x.dll`},
+		File:    files.Info{MTime: 5e9, CTime: 6e9}, Commands: []inventory.Command{{Directive: "ExecStart", Path: "/bin/a", Line: "/bin/a -x"}},
 	}
 	bare := inventory.Service{Kind: "sysv", Name: "b"}
 	tab := tables.ServiceInventory(stock{services: []inventory.Service{full, bare}}, verdict{true}, since(42))
@@ -46,7 +48,7 @@ func TestServiceInventoryRows(t *testing.T) {
 		t.Fatalf("%d rows, %v", len(rows), err)
 	}
 	want := map[string]string{
-		"kind": "systemd", "type": "service", "name": "a.service", "display_name": "bad\ufffd", "path": "/bin/a", "args": "-x", "start_type": "enabled",
+		"kind": "systemd", "type": "service", "name": "a.service", "display_name": "bad\ufffd", "path": "/bin/a", "args": "-x", "service_dll": `C:\x.dll`, "start_type": "enabled",
 		"commands": `[{"directive":"ExecStart","path":"/bin/a","line":"/bin/a -x"}]`, "scope": "system", "username": "", "account": "root",
 		"unit_path": "/etc/systemd/system/a.service", "link_target": "", "drop_ins": `["/x"]`, "activated_by": "[]", "triggers": "[]", "package": "p",
 		"package_version": "1", "package_verified": "1", "state": "running", "pid": "7", "enabled": "1", "on_disk": "0", "writable_by_others": "1",

@@ -57,7 +57,8 @@ type Rooms struct {
 	Config  config.Config
 	Host    string
 	Weights score.Weights
-	// Inventory reads this host's services; nil when the evidence is recorded.
+	// Inventory reads this host's services; nil when the evidence is recorded, and
+	// where a source does (Windows, macOS).
 	Inventory *inventory.Reader
 }
 
@@ -179,10 +180,14 @@ func Open(ctx context.Context, o Options) (*App, error) {
 		name = ""
 	}
 	rooms := Rooms{Config: cfg, Host: name, Weights: judge.Weights}
-	if !o.Replay {
+	if !o.Replay && runtime.GOOS == "linux" {
 		rooms.Inventory = inventory.New("/", inventory.Options{})
 	}
 	var seen tables.FirstSeenReader
+	var services tables.InventoryReader = noServices{}
+	if rooms.Inventory != nil {
+		services = rooms.Inventory
+	}
 	if !a.Store.ReadOnly() {
 		var sources []engine.Source
 		if o.Sources != nil {
@@ -192,11 +197,14 @@ func Open(ctx context.Context, o Options) (*App, error) {
 			if r, ok := s.(tables.FirstSeenReader); ok {
 				seen = r
 			}
+			if r, ok := s.(tables.InventoryReader); ok {
+				services = r // a source that reads the services anyhow keeps them
+			}
 		}
 		var look engine.Looker
 		var administrator func(string) evidence.Tristate
 		if !o.Replay {
-			a.facts = a.look(o, rooms, o.Logger.Named("facts"))
+			a.facts = a.look(o, rooms, services, o.Logger.Named("facts"))
 			look = a.facts
 			if runtime.GOOS == "linux" {
 				administrator = newAdmins().administrator
@@ -221,10 +229,6 @@ func Open(ctx context.Context, o Options) (*App, error) {
 	var nudger tables.Nudger = quiet{}
 	if a.Engine != nil {
 		nudger = a.Engine
-	}
-	var services tables.InventoryReader = noServices{}
-	if rooms.Inventory != nil {
-		services = rooms.Inventory
 	}
 	for _, t := range []*tables.Table{
 		tables.ServiceDiscoveryEvents(a.Store, nudger),

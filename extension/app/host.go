@@ -19,6 +19,7 @@ import (
 	"github.com/osquery-rollcall/rollcall/extension/host/accounts"
 	"github.com/osquery-rollcall/rollcall/extension/host/pkg"
 	"github.com/osquery-rollcall/rollcall/extension/host/vuln"
+	"github.com/osquery-rollcall/rollcall/tables"
 )
 
 // suspectScore is the score from which a service is named to an analyst.
@@ -64,11 +65,11 @@ func missing(states map[string]engine.State) map[string]string {
 }
 
 // look makes what tells of this host's processes, accounts and services.
-func (a *App) look(o Options, r Rooms, log hclog.Logger) *host.Facts {
+func (a *App) look(o Options, r Rooms, services tables.InventoryReader, log hclog.Logger) *host.Facts {
 	opts := host.Options{
 		Host: r.Host, Platform: evidence.ParsePlatform(runtime.GOOS), Now: o.Now, Logger: log,
 		Services: func(ctx context.Context) (int, []string) {
-			all, err := r.Inventory.Services(ctx)
+			all, err := services.Services(ctx)
 			if err != nil {
 				return 0, nil
 			}

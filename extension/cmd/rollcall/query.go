@@ -16,6 +16,7 @@ import (
 	"github.com/osquery-rollcall/rollcall/extension/app"
 	"github.com/osquery-rollcall/rollcall/extension/cmd/rollcall/term"
 	"github.com/osquery-rollcall/rollcall/extension/engine"
+	"github.com/osquery-rollcall/rollcall/extension/host"
 	"github.com/osquery-rollcall/rollcall/extension/source/proc"
 	"github.com/osquery-rollcall/rollcall/extension/sqlshell"
 	"github.com/osquery-rollcall/rollcall/extension/sqlshell/repl"
@@ -78,6 +79,9 @@ func (f *sessionFlags) open(ctx context.Context, env *environment) (*session, er
 	s := &session{cancel: cancel}
 	var err error
 	o := app.Options{ConfigFile: f.configFile, StateDir: f.stateDir, Temporary: f.temporary, Logger: log}
+	if len(f.from) == 0 { // recorded ids are of other hosts
+		o.Users = host.NewUsers(host.Passwd)
+	}
 	if len(f.from) > 0 {
 		if s.from, err = openFrom(env, f.from, f.fieldMaps); err != nil {
 			cancel()
