@@ -159,6 +159,9 @@ func (e *Engine) match(p *evidence.Process) (u understood, err error) {
 			u, err = understood{}, fmt.Errorf("matching panicked: %v", r)
 		}
 	}()
+	if j := e.opts.Judge; j.Understand == nil && !j.Rules.MayMatch(p) {
+		return understood{}, nil // most are, and need no reading
+	}
 	return e.opts.Judge.match(p), nil
 }
 
