@@ -124,7 +124,7 @@ func (a *agent) run(ctx context.Context) {
 }
 
 func (a *agent) report(ctx context.Context, what string, err error) {
-	if err != nil && ctx.Err() == nil {
+	if err != nil && ctx.Err() == nil && !a.central.isAway() {
 		a.failed("%s: %v", what, err)
 	}
 }

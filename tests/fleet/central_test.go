@@ -32,11 +32,12 @@ type central struct {
 	ca      []byte // PEM
 	secret  string
 
-	mu    sync.Mutex
-	keys  map[string]string // host by node key
-	hosts map[string]*host
-	asked int
-	news  chan struct{} // closed and replaced whenever something arrives
+	mu     sync.Mutex
+	keys   map[string]string // host by node key
+	hosts  map[string]*host
+	asked  int
+	closed bool
+	news   chan struct{} // closed and replaced whenever something arrives
 }
 
 // host is one enrolled host.
@@ -91,7 +92,7 @@ func startCentral(t *testing.T) *central {
 	mux.HandleFunc("POST /read", c.known(c.read))
 	mux.HandleFunc("POST /write", c.known(c.write))
 	server := &http.Server{
-		Handler:   mux,
+		Handler:   c.door(mux),
 		TLSConfig: &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},
 		// osquery speaks HTTP/1.1.
 		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},

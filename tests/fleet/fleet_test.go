@@ -305,6 +305,7 @@ func auditing(t *testing.T) *fakecore.Core {
 // TestFleetOnTheStandIn runs on every machine: 5 hosts, an attack on one, and central
 // configurations of every kind on the others.
 func TestFleetOnTheStandIn(t *testing.T) {
+	t.Parallel()
 	const interval = 2
 	c := startCentral(t)
 	f := &fleet{t: t, central: c, pack: pack(t, interval), patient: 15 * time.Second, by: map[string]way{}}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -253,6 +254,20 @@ func (d *Daemon) Registered(limit time.Duration) time.Duration {
 	})
 }
 
+// Serving reports whether osqueryd answers and an extension of it does, without asking
+// either for anything.
+func (d *Daemon) Serving() bool {
+	answers := func(path string) bool {
+		c, err := net.Dial("unix", path)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	}
+	list, err := filepath.Glob(d.Socket + ".*")
+	return err == nil && slices.ContainsFunc(list, answers) && answers(d.Socket)
+}
+
 // Audited waits until process events are read, by osquery and by Rollcall.
 func (d *Daemon) Audited(limit time.Duration) {
 	d.tb.Helper()
@@ -295,6 +310,9 @@ func (d *Daemon) Kill() {
 
 // Ended is closed when osqueryd has ended.
 func (d *Daemon) Ended() <-chan struct{} { return d.ended }
+
+// Said is what osqueryd and its extension said that is out of the ordinary.
+func (d *Daemon) Said() string { return quieter(d.stderr.String()) }
 
 // Watcher is the process id of osqueryd's watcher.
 func (d *Daemon) Watcher() int { return d.cmd.Process.Pid }
@@ -438,12 +456,18 @@ func (d *Daemon) Must(sql string) []map[string]string {
 // Eventually waits for ok, or fails the test after limit. It returns how long it took.
 func (d *Daemon) Eventually(limit time.Duration, what string, ok func() bool) time.Duration {
 	d.tb.Helper()
+	pause := 200 * time.Millisecond
+	if d.o.Audit {
+		// osquery hands on what audit told when it has 4,096 records or two seconds of
+		// quiet: whoever asks all the time by a program of its own waits for ever.
+		pause = 2500 * time.Millisecond
+	}
 	begin := time.Now()
 	for time.Since(begin) < limit {
 		if ok() {
 			return time.Since(begin)
 		}
-		time.Sleep(200 * time.Millisecond)
+		time.Sleep(pause)
 	}
 	d.tb.Fatalf("not within %v: %s", limit, what)
 	return limit
@@ -505,13 +529,13 @@ func tail(s string, n int) string {
 	return s
 }
 
-// quieter leaves out what a daemon says of every turn.
+// quieter leaves out what osquery says when nothing is wrong.
 func quieter(s string) string {
-	var out []string
-	for _, line := range strings.Split(s, "\n") {
-		if !strings.Contains(line, "Executing ") && !strings.Contains(line, "TLS/HTTPS POST") && !strings.Contains(line, "Refreshing configuration") && !strings.Contains(line, "dispatcher.cpp") {
-			out = append(out, line)
+	var out strings.Builder
+	for line := range strings.Lines(s) {
+		if !strings.HasPrefix(line, "I") {
+			out.WriteString(line)
 		}
 	}
-	return strings.Join(out, "\n")
+	return out.String()
 }
