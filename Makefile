@@ -10,7 +10,7 @@ LINT      := $(TOOLS)/golangci-lint
 LINT_VERSION := v2.12.2
 FUZZTIME  ?= 30s
 
-.PHONY: all build run test race lint cross fuzz bench corpora simulate live packs docs packages packages-test clean
+.PHONY: all build run test race lint cross fuzz bench corpora simulate live faults soak packs docs packages packages-test clean
 
 all: build
 
@@ -86,6 +86,14 @@ packages:
 # Installs them in a copy of this machine's root: root on Linux, some minutes.
 packages-test:
 	ROLLCALL_PACKAGES=1 $(GO) test -count=1 -v -timeout 60m ./tests/packages
+
+# Named faults, each with what must hold. FAULTS_SLOW=1 adds the slow ones.
+faults:
+	$(GO) test -count=1 -parallel 8 -timeout 15m -v -run TestFaults ./tests/faults
+
+# 1,000 process events a second for half an hour (SOAK=5m for less).
+soak:
+	SOAK=$(or $(SOAK),30m) $(GO) test -count=1 -timeout 2h -v ./tests/soak
 
 packs:
 	@set -e; for f in osquery fleet fleet-legacy osctrl; do rm -rf packs/$$f; $(GO) run ./extension/cmd/rollcall packs --format $$f --out packs/$$f; done

@@ -25,6 +25,7 @@ import (
 	"github.com/osquery-rollcall/rollcall/extension/lifecycle"
 	"github.com/osquery-rollcall/rollcall/extension/source/core"
 	"github.com/osquery-rollcall/rollcall/extension/source/proc"
+	"github.com/osquery-rollcall/rollcall/extension/source/self"
 	"github.com/osquery-rollcall/rollcall/extension/version"
 )
 
@@ -40,13 +41,15 @@ Flags:
 // The memory of an agent on every endpoint: the collector gives memory back
 // rather than growing towards the watchdog's limit.
 const (
-	memoryLimit = 64 << 20
+	memoryLimit = 36 << 20
 	gcPercent   = 50
 )
 
 func main() {
 	debug.SetMemoryLimit(memoryLimit)
 	debug.SetGCPercent(gcPercent)
+	// Whoever reads what we say may be gone: that is no reason to end.
+	signal.Ignore(syscall.SIGPIPE)
 	if err := run(os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		if !errors.Is(err, flag.ErrHelp) {
 			fmt.Fprintln(os.Stderr, "rollcall.ext:", err)
@@ -134,6 +137,7 @@ func serve(outer context.Context, log hclog.Logger, socket, configFile, stateDir
 		}
 		starts, more := app.Executions(ctx, log, better...)
 		closers = append(closers, more...)
+		sources = append(sources, self.New(self.Options{Items: self.Items(r.Places)}))
 		live, more := app.Live(r, log)
 		closers = append(closers, more...)
 		return append(append(sources, starts...), live...)

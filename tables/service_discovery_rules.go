@@ -3,6 +3,7 @@ package tables
 import (
 	"context"
 	"hash/fnv"
+	"strings"
 
 	"github.com/osquery/osquery-go/plugin/table"
 
@@ -50,7 +51,7 @@ func ServiceDiscoveryRules(set *rule.Set, stats RuleStats) *Table {
 			for _, r := range set.Rules() {
 				st := counts[r.ID]
 				rows = append(rows, map[string]string{
-					"rowid": keyed(r.ID, r.Origin), "rule_id": r.ID, "title": r.Title, "description": r.Description, "level": string(r.Severity()),
+					"rowid": keyed(r.ID, r.Origin), "rule_id": r.ID, "title": strings.Join(strings.Fields(r.Title), " "), "description": strings.Join(strings.Fields(r.Description), " "), "level": string(r.Severity()),
 					"technique": r.Technique(), "platforms": r.LogSource.Product, "scope": string(r.Scope), "family": r.Family, "origin": r.Origin,
 					"matches": itoa(st.Matches), "last_match": known(st.LastMatch), "references": list(r.References),
 					"false_positives": list(r.FalsePositives), "enabled": "1", "error": "",

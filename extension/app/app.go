@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -23,6 +24,7 @@ import (
 	"github.com/osquery-rollcall/rollcall/extension/rule"
 	"github.com/osquery-rollcall/rollcall/extension/score"
 	"github.com/osquery-rollcall/rollcall/extension/service/inventory"
+	"github.com/osquery-rollcall/rollcall/extension/source/self"
 	"github.com/osquery-rollcall/rollcall/extension/store"
 	"github.com/osquery-rollcall/rollcall/tables"
 )
@@ -60,6 +62,8 @@ type Rooms struct {
 	// Inventory reads this host's services; nil when the evidence is recorded, and
 	// where a source does (Windows, macOS).
 	Inventory *inventory.Reader
+	// Places are Rollcall's own files; empty ones are not watched.
+	Places self.Places
 }
 
 // App is a running set of rooms.
@@ -179,7 +183,7 @@ func Open(ctx context.Context, o Options) (*App, error) {
 	if err != nil {
 		name = ""
 	}
-	rooms := Rooms{Config: cfg, Host: name, Weights: judge.Weights}
+	rooms := Rooms{Config: cfg, Host: name, Weights: judge.Weights, Places: a.places(o, cfg)}
 	if !o.Replay && runtime.GOOS == "linux" {
 		rooms.Inventory = inventory.New("/", inventory.Options{})
 	}
@@ -246,6 +250,21 @@ func Open(ctx context.Context, o Options) (*App, error) {
 		a.Tables = append(a.Tables, a.Guard.Wrap(t))
 	}
 	return a, nil
+}
+
+// places are the files that Rollcall stands on.
+func (a *App) places(o Options, cfg config.Config) self.Places {
+	p := self.Places{Config: o.ConfigFile, RulesDir: cfg.RulesDir, IOCFiles: cfg.IOCFiles}
+	if p.Config == "" {
+		p.Config, _ = config.File()
+	}
+	if program, err := os.Executable(); err == nil {
+		p.Program = program
+	}
+	if !a.Store.Temporary() {
+		p.StateDir, p.Database = a.Store.Dir(), filepath.Join(a.Store.Dir(), store.FileName)
+	}
+	return p
 }
 
 // incidents is how evidence is joined and decided.

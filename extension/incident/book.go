@@ -238,6 +238,7 @@ func (b *Book) Add(f Facts) Changed {
 // age closes what is quiet and lets go of what can get no more evidence.
 func (b *Book) age() {
 	for name, h := range b.hosts {
+		h.forget()
 		for key, list := range h.bursts {
 			if b.cfg.Late > 0 {
 				list = slices.DeleteFunc(list, func(x *Burst) bool { return x.End+b.cfg.Gap+b.cfg.Late < b.now && !b.bursts[x] })
@@ -542,6 +543,7 @@ func (b *Book) open(x *Burst) {
 		}
 	}
 	if into == nil {
+		b.makeRoom(h)
 		into = &Incident{ID: id("incident", x.ID), Host: x.Host, HostUUID: b.cfg.HostUUID, Platform: x.Platform, Actor: x.Actor, Opened: x.Start, Last: x.End, Recorded: b.now}
 		h.incidents = insert(h.incidents, into, func(i *Incident) int64 { return i.Opened })
 	}
@@ -551,6 +553,66 @@ func (b *Book) open(x *Burst) {
 	b.touch(into, x.End)
 	b.adopt(h, into, x)
 	b.decide(into) // what comes next joins it by what it is
+}
+
+// maxOpen bounds the incidents of one host that may still get evidence, maxQuiet the
+// bursts.
+const (
+	maxOpen  = 2048
+	maxQuiet = 8192
+)
+
+// makeRoom closes the incident that matters least, the quietest of those, where there
+// are too many: a flood of actors must not cost more than it tells.
+func (b *Book) makeRoom(h *hostBook) {
+	if len(h.incidents) < maxOpen {
+		return
+	}
+	least := 0
+	for i, x := range h.incidents {
+		y := h.incidents[least]
+		if c := cmp.Or(cmp.Compare(urgency[x.Decision], urgency[y.Decision]), cmp.Compare(x.Score, y.Score), cmp.Compare(x.Last, y.Last)); c < 0 {
+			least = i
+		}
+	}
+	x := h.incidents[least]
+	x.Status = Closed
+	b.incidents[x] = true
+	h.incidents = slices.Delete(h.incidents, least, least+1)
+}
+
+var urgency = map[string]int{Record: 0, Review: 1, Escalate: 2}
+
+// forget lets go of the bursts that ended first where there are too many.
+func (h *hostBook) forget() {
+	n := 0
+	for _, list := range h.bursts {
+		n += len(list)
+	}
+	if n <= maxQuiet {
+		return
+	}
+	ends := make([]int64, 0, n)
+	for _, list := range h.bursts {
+		for _, x := range list {
+			ends = append(ends, x.End)
+		}
+	}
+	slices.Sort(ends)
+	until, ties := ends[n-maxQuiet/2], 0
+	for key, list := range h.bursts {
+		list = slices.DeleteFunc(list, func(x *Burst) bool {
+			if x.End == until {
+				ties++
+			}
+			return x.End < until || x.End == until && ties > maxQuiet/2
+		})
+		if len(list) == 0 {
+			delete(h.bursts, key)
+		} else {
+			h.bursts[key] = list
+		}
+	}
 }
 
 // adopt takes installs that were told of before the burst they follow: evidence may

@@ -38,6 +38,7 @@ func InstallDefinitions() []Definition {
 		{"in_memory_code", Conduct, 2.4, "code runs that is never a file"},
 		{"credential_access", Conduct, 3.0, "stored credentials are read"},
 		{"defence_off", Conduct, 3.0, "defences are turned off or the means of recovery destroyed"},
+		{"self_tampering", Conduct, 3.4, "Rollcall, what loads it or the kernel's audit was changed, not by a package manager"},
 		{"preload", Conduct, 2.4, "the service's programs are made to load other code (LD_PRELOAD and its like)"},
 		{"account_added", Conduct, 2.6, "an account or a member of administrators is added"},
 		{"admin_share", Conduct, 2.4, "an administrative share is written to or run from"},

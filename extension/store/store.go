@@ -29,7 +29,9 @@ const FileName = "rollcall.db"
 const (
 	MaxEvents = 200_000
 	MaxAge    = 30 * 24 * time.Hour
-	MaxGaps   = 10_000
+	// MaxBytes is how large the database may be before the oldest events go.
+	MaxBytes = 512 << 20
+	MaxGaps  = 10_000
 	// MaxRows is the most one read returns, newest first.
 	MaxRows = 10_000
 	// SightingWindow is how far apart sources may date one process start, seconds.
@@ -135,6 +137,8 @@ type Store struct {
 	writeMu chan struct{}
 	// damaged is set by a read that met damage; the next Commit sees to it.
 	damaged atomic.Bool
+	// failed is set by an error of the disk; the next Commit opens the database anew.
+	failed atomic.Bool
 
 	readMu sync.Mutex // guards the pointer, not the pool
 	pool   *sqlitex.Pool
@@ -189,6 +193,19 @@ func (s *Store) replace(ctx context.Context) (aside string, err error) {
 	return aside, nil
 }
 
+// reopen closes and opens the database, which reads its log again. The caller is the
+// only writer.
+func (s *Store) reopen(ctx context.Context) error {
+	if s.write != nil {
+		_ = s.write.Close() // what it says on closing is no news
+		s.write = nil
+	}
+	if pool := s.swap(nil); pool != nil {
+		_ = pool.Close()
+	}
+	return s.open(ctx)
+}
+
 func (s *Store) swap(pool *sqlitex.Pool) (old *sqlitex.Pool) {
 	s.readMu.Lock()
 	defer s.readMu.Unlock()
@@ -209,8 +226,11 @@ func (s *Store) take(ctx context.Context) (conn *sqlite.Conn, give func(error), 
 		return nil, nil, err
 	}
 	return conn, func(err error) {
-		if corrupt(err) {
+		switch {
+		case corrupt(err):
 			s.damaged.Store(true)
+		case ioFailed(err):
+			s.failed.Store(true)
 		}
 		pool.Put(conn)
 	}, nil
@@ -257,6 +277,9 @@ func (s *Store) path() string { return filepath.Join(s.dir, FileName) }
 
 // Dir is the state directory.
 func (s *Store) Dir() string { return s.dir }
+
+// Temporary reports whether the state goes with Close.
+func (s *Store) Temporary() bool { return s.temp }
 
 // ReadOnly reports whether another process writes.
 func (s *Store) ReadOnly() bool { return s.readOnly }
@@ -349,6 +372,9 @@ func corrupt(err error) bool {
 	return false
 }
 
+// ioFailed reports whether the disk, or what is between it and us, failed.
+func ioFailed(err error) bool { return sqlite.ErrCode(err).ToPrimary() == sqlite.ResultIOErr }
+
 // Close ends all connections and gives the directory up.
 func (s *Store) Close() error {
 	var errs []error
@@ -433,9 +459,18 @@ func (s *Store) writing(ctx context.Context, fn func() error) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	if s.failed.Swap(false) {
+		if err := s.reopen(ctx); err != nil && !corrupt(err) {
+			s.failed.Store(true)
+			return err
+		}
+	}
 	err := errDamaged
 	if s.write != nil && !s.damaged.Load() {
 		err = s.transact(ctx, fn)
+	}
+	if ioFailed(err) {
+		s.failed.Store(true)
 	}
 	if !corrupt(err) {
 		return err
@@ -540,20 +575,57 @@ func (s *Store) resight(events []*Event) error {
 	return nil
 }
 
+// notOpen excludes the events of bursts whose incident is open or watched.
+var notOpen = sq.Expr(`burst_id NOT IN (SELECT json_extract(b.value, '$.id') FROM incidents, json_each(incidents.data, '$.bursts') b WHERE status <> ?)`, incident.Closed)
+
+// keep is how many of the newest events stay: MaxEvents, and fewer where the database
+// is larger than MaxBytes.
+func (s *Store) keep() (int64, error) {
+	var bytes, rows int64
+	for query, to := range map[string]*int64{
+		"SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size": &bytes,
+		"SELECT count(*) FROM events": &rows,
+	} {
+		if err := sqlitex.ExecuteTransient(s.write, query, &sqlitex.ExecOptions{ResultFunc: func(st *sqlite.Stmt) error {
+			*to = st.ColumnInt64(0)
+			return nil
+		}}); err != nil {
+			return 0, fmt.Errorf("measure the database: %w", err)
+		}
+	}
+	if bytes <= MaxBytes {
+		return MaxEvents, nil
+	}
+	return min(MaxEvents, rows*9/10*(MaxBytes>>10)/(bytes>>10)), nil
+}
+
 // Trim removes the oldest events beyond the caps; it is cheap when nothing is.
 func (s *Store) Trim(ctx context.Context, now int64) (removed int, err error) {
 	if s.readOnly {
 		return 0, nil
 	}
+	old := now - int64(MaxAge/time.Second)
 	err = s.writing(ctx, func() error {
-		if err := s.exec(sq.Delete("events").Where(sq.Lt{"recorded": now - int64(MaxAge/time.Second)})); err != nil {
+		// What came after something young is young, whatever the clock said then.
+		if err := s.exec(sq.Delete("events").Where(sq.Lt{"recorded": old}).Where(notOpen).
+			Where(sq.Expr("id < (SELECT coalesce(min(id), 9223372036854775807) FROM events WHERE recorded BETWEEN ? AND ?)", old, now))); err != nil {
 			return fmt.Errorf("remove old events: %w", err)
 		}
 		removed = s.write.Changes()
-		if err := s.exec(sq.Delete("events").Where(sq.Expr("id <= (SELECT max(id) FROM events) - ?", MaxEvents))); err != nil {
-			return fmt.Errorf("remove surplus events: %w", err)
+		keep, err := s.keep()
+		if err != nil {
+			return err
 		}
-		removed += s.write.Changes()
+		// What is open stays as long as it is not most of what there is.
+		for _, q := range []sq.DeleteBuilder{
+			sq.Delete("events").Where(sq.Expr("id <= (SELECT max(id) FROM events) - ?", keep)).Where(notOpen),
+			sq.Delete("events").Where(sq.Expr("id <= (SELECT max(id) FROM events) - ?", 2*keep)),
+		} {
+			if err := s.exec(q); err != nil {
+				return fmt.Errorf("remove surplus events: %w", err)
+			}
+			removed += s.write.Changes()
+		}
 		if err := s.exec(sq.Delete("gaps").Where(sq.Expr("id <= (SELECT max(id) FROM gaps) - ?", MaxGaps))); err != nil {
 			return fmt.Errorf("remove surplus gaps: %w", err)
 		}

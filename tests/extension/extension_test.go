@@ -210,7 +210,7 @@ func TestKilledWhileCollecting(t *testing.T) {
 			unit := fmt.Sprintf("k%d-%d.service", round, i)
 			want["systemctl list-dependencies "+unit] = true
 			core.AddExecs(t, fakecore.ExecEvent{Time: time.Now().Unix(), EID: eid, PID: 10_000 + eid, Parent: 1, Path: "/usr/bin/systemctl",
-				CmdLine: "systemctl list-dependencies " + unit, UID: 0, AUID: 4242})
+				CmdLine: "systemctl list-dependencies " + unit, UID: 0, AUID: 4300 + int64(round)}) // a user a round: a thousand rows of one burst would be a flood
 			if i%10 == 0 {
 				time.Sleep(time.Duration(round*3) * time.Millisecond)
 			}

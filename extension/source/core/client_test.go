@@ -366,7 +366,7 @@ func TestClientBounds(t *testing.T) {
 		"overflown":       answer(1, 1<<29, nil),
 		"name":            answer(1, 1, size(2000)),
 		"negative name":   answer(1, 1, size(-5)),
-		"value":           answer(1, 1, func(b *bytes.Buffer) { size(1)(b); b.WriteByte('n'); size(5000)(b) }),
+		"value":           answer(1, 1, func(b *bytes.Buffer) { size(1)(b); b.WriteByte('n'); size(300 << 10)(b) }), // more than the whole answer may have
 		"negative value":  answer(1, 1, func(b *bytes.Buffer) { size(1)(b); b.WriteByte('n'); size(-1)(b) }),
 		"no response":     {byte(thrift.STOP)},
 		"wrong row type":  append(answer(1, 1, nil)[:6], byte(thrift.I64), 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
@@ -390,6 +390,14 @@ func TestClientBounds(t *testing.T) {
 				t.Error("the client did not recover")
 			}
 		})
+	}
+
+	// A value that is too long is cut, and hides none of the rows beside it.
+	if err := fake.Can("long", []map[string]string{{"v": strings.Repeat("x", 5000)}, {"v": "short"}}); err != nil {
+		t.Fatal(err)
+	}
+	if rows, err := query(c, "long"); err != nil || len(rows) != 2 || len(rows[0]["v"]) != 4096 || rows[1]["v"] != "short" {
+		t.Errorf("a long value: %d rows, %v", len(rows), err)
 	}
 
 	many := make([]map[string]string, 100)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -103,6 +104,7 @@ type Events struct {
 	gate    gate
 	window  int64 // seconds; adapts to how much happens
 	dropped map[string]bool
+	most    int // rows of a page, after answers that were too large; 0 is no bound
 	pace    pace
 	warned  time.Duration
 	warning string
@@ -311,6 +313,9 @@ func (e *Events) page(ctx context.Context, cur *cursor, s span, read *reading) (
 	ties := e.ties(s)
 	// What is known by its key comes again and must leave room for the rest.
 	size = min(size+len(ties), maxRows)
+	if e.most > 0 {
+		size = min(size, e.most+len(ties))
+	}
 	windowed := s.To-s.From >= e.feed.short && s.To != maxTime
 	if windowed {
 		until = min(s.To, s.From+e.window-1)
@@ -363,8 +368,16 @@ func (e *Events) page(ctx context.Context, cur *cursor, s span, read *reading) (
 		read.mapper.row(r, when, &read.batch)
 		return nil
 	})
+	if errors.Is(err, ErrTooLarge) {
+		e.most = max(size/8, 1) // the next Read asks for fewer
+	}
 	if err != nil {
 		return 0, false, nil, err
+	}
+	if e.most > 0 {
+		if e.most *= 2; e.most >= maxRows {
+			e.most = 0
+		}
 	}
 	full = full || rows == size
 	if windowed {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"time"
 
@@ -283,9 +284,11 @@ func (p *protocol) readName(ctx context.Context, likely string) (string, error) 
 
 func (p *protocol) readValue(ctx context.Context) error {
 	n32, err := p.ReadI32(ctx)
-	if err := checkCount(int(n32), p.limits.string, err); err != nil {
+	if err := checkCount(int(n32), int(min(p.limits.bytes, math.MaxInt32)), err); err != nil {
 		return err
 	}
+	// A value that is too long is cut: one row must not hide all that come with it.
+	room := p.limits.string
 	for n := int(n32); n > 0; {
 		// In pieces, so that memory follows what was sent and not what was announced.
 		part := min(n, bufferSize)
@@ -293,7 +296,8 @@ func (p *protocol) readValue(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		p.scratch = append(p.scratch, b...)
+		p.scratch = append(p.scratch, b[:min(len(b), room)]...)
+		room -= min(len(b), room)
 		if _, err := p.buffered.Discard(part); err != nil {
 			return err
 		}
