@@ -203,6 +203,9 @@ func TestKilledWhileCollecting(t *testing.T) {
 	want := map[string]bool{}
 	eid := int64(0)
 	for round := range rounds {
+		core.Exec(t, fmt.Sprintf(`INSERT INTO users (uid, username) VALUES (%d, 'user%d')`, 4300+round, round))
+	}
+	for round := range rounds {
 		r := start(t, core, state, "--config", cfg)
 		core.WaitRegistered(t, "rollcall")
 		for i := range perRound {
