@@ -33,6 +33,7 @@ type schemaTable struct {
 type schemaColumn struct {
 	index     int
 	pushed    bool
+	bounds    bool // a constraint on it bounds how much is read, however long a host lives
 	required  bool
 	platforms []string // empty for the table's
 }
@@ -73,6 +74,7 @@ func (t *schemaTable) index() {
 	for i, c := range t.Columns {
 		k := t.columns[c.Name]
 		k.index, k.required, k.pushed = i, c.Required, c.Required || c.Index || c.Additional
+		k.bounds = k.pushed && c.Name != "score"
 		t.columns[c.Name] = k
 	}
 }

@@ -188,7 +188,7 @@ func (t *schemaTable) unbounded(pushed []int, bounded bool) string {
 	if t.event && !bounded {
 		return fmt.Sprintf("%s is a stream of events, read without a bound on time: after a stop, or without events_optimize, everything kept is logged", t.Name)
 	}
-	if given, _ := has(func(c schemaColumn) bool { return c.pushed }); len(t.window) > 0 && !given {
+	if given, _ := has(func(c schemaColumn) bool { return c.bounds }); len(t.window) > 0 && !given {
 		return fmt.Sprintf("%s grows, and is read without a window by %s: everything kept is read each time", t.Name, strings.Join(t.window, " or "))
 	}
 	return ""
