@@ -41,6 +41,7 @@ func commands() []command {
 		{"shell", "type SQL over Rollcall's tables", runShell},
 		{"score", "explain what a command line runs and how it scores", runScore},
 		{"incident", "show incidents: what happened, whose it is, what to do", runIncident},
+		{"doctor", "say what keeps Rollcall from seeing, and the remedy", runDoctor},
 		{"report", "write one page of what happened, for people", runReport},
 		{"rules", "list rules, or survey a directory of Sigma rules", runRules},
 		{"packs", "write or check a fleet's scheduled queries", runPacks},
@@ -68,7 +69,10 @@ func main() {
 func run(ctx context.Context, env *environment, args []string) int {
 	err := dispatch(ctx, env, args)
 	var u *usageError
+	var s *status
 	switch {
+	case errors.As(err, &s):
+		return s.code
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return 0
 	case errors.As(err, &u):
