@@ -431,7 +431,7 @@ type want struct {
 }
 
 func (p *patient) events() {
-	p.flagged("events", "events are kept", "osquery keeps no events", []want{{"disable_events", false, false}}, Fail)
+	p.flagged("events", "events are kept", "osquery keeps no events", []want{{"disable_events", false, false}}, Fail, ofProcesses()[:4]...)
 }
 
 func (p *patient) processFlags() {
@@ -445,7 +445,7 @@ func (p *patient) processFlags() {
 		// The kernel's connector is read instead, without the arguments of what ends at once.
 		state = Warn
 	}
-	p.flagged("process_flags", "osquery sees programs that start", "osquery does not see all programs that start", wants, state)
+	p.flagged("process_flags", "osquery sees programs that start", "osquery does not see all programs that start", wants, state, ofProcesses()[:4]...)
 }
 
 // optionalFlags turn on evidence that answers more of an analyst's questions.
@@ -453,12 +453,13 @@ func (p *patient) optionalFlags() {
 	if p.Platform != evidence.Linux && p.Platform != evidence.Darwin {
 		return
 	}
-	p.flagged("socket_flags", "osquery sees connections", "optional: connections of programs that end at once are not seen", []want{{"audit_allow_sockets", true, false}}, Skip)
-	p.flagged("user_flags", "osquery sees logons", "optional: logons are known from logs alone", []want{{"audit_allow_user_events", true, true}}, Skip)
+	p.flagged("socket_flags", "osquery sees connections", "optional: connections of programs that end at once are not seen", []want{{"disable_audit", false, true}, {"audit_allow_sockets", true, false}}, Skip, "socket_events")
+	p.flagged("user_flags", "osquery sees logons", "optional: logons are known from logs alone", []want{{"disable_audit", false, true}, {"audit_allow_user_events", true, true}}, Skip, "user_events")
 }
 
-// flagged compares flags with what they must be.
-func (p *patient) flagged(name, good, bad string, wants []want, state string) {
+// flagged compares flags with what they must be. What one of the sources, which need
+// them, brings in spite of them shows that a fleet's server says otherwise.
+func (p *patient) flagged(name, good, bad string, wants []want, state string, sources ...string) {
 	o, found := p.main()
 	if !found {
 		p.say(name, Skip, notHere, "")
@@ -481,6 +482,12 @@ func (p *patient) flagged(name, good, bad string, wants []want, state string) {
 	}
 	detail, remedy := bad+": "+strings.Join(wrong, ", "), "put "+strings.Join(set, " ")+" into "+p.flagFile(o)+", then "+o.service
 	if p.flags.remote {
+		for _, n := range sources {
+			if h, ok := p.health(n); ok && h.State == evidence.StateOK {
+				p.say(name, OK, good+": "+n+" is read, by options of the fleet's server", "")
+				return
+			}
+		}
 		// What a server sends is not on disk.
 		if state != Skip {
 			state = Warn

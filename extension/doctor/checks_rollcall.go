@@ -212,7 +212,11 @@ func (p *patient) database() {
 			aside = append(aside, n)
 		}
 	}
-	size := fmt.Sprintf("%s, %.1f MB", file, float64(info.Size())/(1<<20))
+	bytes := info.Size()
+	if wal, err := p.lstat(file + "-wal"); err == nil {
+		bytes += wal.Size()
+	}
+	size := fmt.Sprintf("%s, %.1f MB", file, float64(bytes)/(1<<20))
 	switch {
 	case p.state.Machine != "" && p.Machine != "" && p.state.Machine != p.Machine:
 		p.say(name, Warn, size+": it was made on another machine, or before the machine got its id", "the extension forgets what the other one learned at its next start; nothing is to be done")
@@ -254,7 +258,8 @@ func (p *patient) collector() {
 	}
 }
 
-// ofProcesses are the sources that tell of programs that start, as they start.
+// ofProcesses are the sources that tell of programs that start, as they start; the
+// first four are osquery's own events.
 func ofProcesses() []string {
 	return []string{"process_events", "bpf_process_events", "es_process_events", "process_etw_events", "windows_eventlog_sysmon", "windows_eventlog_4688", "windows_events", "kaudit", "proc_connector", "auditlog"}
 }

@@ -92,7 +92,8 @@ func healthy(t *testing.T) *patient {
 		"proc/self/comm":                              file("not a number"),
 		"etc/rollcall/rollcall.yaml":                  file("collect_interval: 10s\n"),
 		"var/lib/rollcall":                            {Mode: fs.ModeDir | 0o700, Sys: uid(0)},
-		"var/lib/rollcall/rollcall.db":                {Data: make([]byte, 3<<20), Mode: 0o600, Sys: uid(0)},
+		"var/lib/rollcall/rollcall.db-wal":            {Data: make([]byte, 1<<20), Mode: 0o600, Sys: uid(0)},
+		"var/lib/rollcall/rollcall.db":                {Data: make([]byte, 2<<20), Mode: 0o600, Sys: uid(0)},
 	}
 	p.state = doctor.State{Machine: "m1", Newest: now.Unix() - 30, Health: []store.Health{
 		{Component: "collector", State: evidence.StateOK, Checked: now.Unix() - 4},
@@ -273,11 +274,16 @@ func troubles() []trouble {
 			p.set("etc/my.flags", "--disable_events=true")
 		}, "events", doctor.Fail, "(/etc/my.flags)", ""},
 		{"flags that the user names", func(p *patient) { p.FlagFile = "/etc/mine"; p.set("etc/mine", "--disable_events=true") }, "events", doctor.Fail, "(/etc/mine)", "into /etc/mine"},
-		{"a fleet's flags", func(p *patient) { flags("--config_plugin=tls\n--disable_events=true")(p) }, "events", doctor.Warn, "server may say otherwise", "set disable_events=false in the fleet's options"},
+		{"a fleet's flags, and evidence in spite of them", flags("--config_plugin=tls\n--disable_audit=true"), "process_flags", doctor.OK, "process_events is read, by options of the fleet's server", ""},
+		{"a fleet's flags", func(p *patient) {
+			flags("--config_plugin=tls\n--disable_events=true")(p)
+			p.health("process_events").State = evidence.StateOff
+		}, "events", doctor.Warn, "server may say otherwise", "set disable_events=false in the fleet's options"},
 
 		{"no audit", flags("--nodisable_events\n--disable_audit=true"), "process_flags", doctor.Warn, "disable_audit is true", "--disable_audit=false"},
 		{"audit by default", func(p *patient) { p.set("etc/osquery/osquery.flags", "") }, "process_flags", doctor.Warn, "audit_allow_config is false (osquery's default)", "put --disable_audit=false --audit_allow_config=true into"},
 		{"no sockets", flags("--audit_allow_sockets=false"), "socket_flags", doctor.Skip, "optional", "--audit_allow_sockets=true"},
+		{"no users without audit", flags("--disable_audit=true"), "user_flags", doctor.Skip, "disable_audit is true", "--disable_audit=false"},
 		{"no users", flags("--audit_allow_user_events=false"), "user_flags", doctor.Skip, "optional", "--audit_allow_user_events=true"},
 
 		{"events that go soon", flags("--events_expiry=60"), "events_kept", doctor.Warn, "after 60 s (/etc/osquery/osquery.flags)", "--events_expiry=3600"},
@@ -342,7 +348,7 @@ func troubles() []trouble {
 		}, "central_configuration", doctor.Warn, "off", "switch it on"},
 		{"no fleet", func(p *patient) { p.state.Health = p.state.Health[:3] }, "central_configuration", doctor.Skip, "nothing is known", ""},
 
-		{"no state", remove("var/lib/rollcall", "var/lib/rollcall/rollcall.db"), "state_directory", doctor.Fail, "never collected here", "start osqueryd with the extension"},
+		{"no state", remove("var/lib/rollcall", "var/lib/rollcall/rollcall.db", "var/lib/rollcall/rollcall.db-wal"), "state_directory", doctor.Fail, "never collected here", "start osqueryd with the extension"},
 		{"state is a link", func(p *patient) {
 			p.files["var/lib/rollcall"] = &fstest.MapFile{Mode: fs.ModeSymlink | 0o777, Data: []byte("/srv"), Sys: uid(0)}
 		}, "state_directory", doctor.Fail, "not a directory, or a link", "sudo mv"},
@@ -432,7 +438,7 @@ func troubles() []trouble {
 		{"a nearly full disk", func(p *patient) { p.Disk = func(string) (uint64, uint64, error) { return 500 << 20, 1 << 40, nil } }, "disk", doctor.Warn, "0.5 of 1024.0 GB", "make room"},
 		{"a disk that can't be looked at", func(p *patient) { p.Disk = func(string) (uint64, uint64, error) { return 0, 0, errors.New("gone") } }, "disk", doctor.Skip, "gone", ""},
 		{"the disk of a state to come", func(p *patient) {
-			remove("var/lib/rollcall", "var/lib/rollcall/rollcall.db")(p)
+			remove("var/lib/rollcall", "var/lib/rollcall/rollcall.db", "var/lib/rollcall/rollcall.db-wal")(p)
 			p.Disk = func(path string) (uint64, uint64, error) { return 0, 0, errors.New("of " + path) }
 		}, "disk", doctor.Skip, "of /var/lib", ""},
 	}

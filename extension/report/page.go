@@ -93,7 +93,7 @@ type incidentView struct {
 	ReasonsOf                string // whose they are, when not the incident's own
 	Sum                      string
 	Charts                   []*chart
-	Entries                  []entryView
+	Folds                    []foldView
 	EntriesLeft              int
 	Tiers                    []tierView
 	Open                     bool
@@ -112,6 +112,13 @@ type entryView struct {
 	Subject, Detail, Source, EID string
 	Class                        string // of its kind
 	Badge                        *badge
+}
+
+// foldView is an entry of a timeline, or many of one kind under a line of their own.
+type foldView struct {
+	Fold    string // the line; empty for one entry
+	Date    string // as an entry's
+	Entries []entryView
 }
 
 type tierView struct {
@@ -454,6 +461,7 @@ func viewIncident(x *Incident, h *Host, hv *hostView, anchor string, full bool) 
 		}
 	}
 	day := ""
+	all := make([]entryView, 0, len(entries))
 	for i := range entries {
 		e := &entries[i]
 		y := entryView{
@@ -470,7 +478,19 @@ func viewIncident(x *Incident, h *Host, hv *hostView, anchor string, full bool) 
 			b := newBadge(e.Score, score.Severity(e.Score))
 			y.Badge = &b
 		}
-		v.Entries = append(v.Entries, y)
+		all = append(all, y)
+	}
+	for i, n := range folded(entries) {
+		f := foldView{Entries: all[i : i+n]}
+		switch n {
+		case 0:
+			continue
+		case 1:
+		default:
+			f.Fold = fmt.Sprintf("%s, %s to %s: %s, \u2026", many(n, all[i].Kind, all[i].Kind+"s"), all[i].Clock, all[i+n-1].Clock, fitted(all[i].Subject, 80))
+			f.Date, all[i].Date = all[i].Date, ""
+		}
+		v.Folds = append(v.Folds, f)
 	}
 	v.triage(x)
 	return v

@@ -390,6 +390,9 @@ func check(t *testing.T, c *chart, entries []incident.Entry, s size) {
 			}
 		}
 	}
+	if long := duringText; c.During.Width > 0 && (c.During.Anchor == "start" && c.During.TX+long > c.Right+0.01 || c.During.Anchor == "end" && c.During.TX-long < 0) {
+		t.Errorf("the text of during is outside: %+v", c.During)
+	}
 	if c.During.Width < 0 || c.During.Width > 0 && (c.During.X < c.Left-0.01 || c.During.X+c.During.Width > c.Right+0.01) {
 		t.Errorf("during: %+v", c.During)
 	}
@@ -431,6 +434,38 @@ func TestMarksStandForAllEntries(t *testing.T) {
 	}
 	if !strings.Contains(c.Marks[len(c.Marks)-1].Class, "k-command") && !strings.Contains(c.Marks[0].Class, "k-logon") {
 		t.Errorf("classes: %+v", c.Marks)
+	}
+}
+
+func TestFolded(t *testing.T) {
+	entry := func(kind, phase string, score int) incident.Entry {
+		return incident.Entry{Kind: kind, Phase: phase, Score: score}
+	}
+	var entries []incident.Entry
+	add := func(n int, e incident.Entry) {
+		for range n {
+			entries = append(entries, e)
+		}
+	}
+	add(foldFrom-1, entry("change", "before", -1))
+	add(foldFrom, entry("logon", "before", -1))
+	add(foldFrom+2, entry("logon", "after", -1))
+	add(2*foldFrom, entry("command", "after", 20))
+	add(1, entry("change", "after", -1))
+	want := slices.Repeat([]int{1}, foldFrom-1)
+	want = append(append(want, foldFrom), make([]int, foldFrom-1)...)
+	want = append(append(want, foldFrom+2), make([]int, foldFrom+1)...)
+	want = append(want, slices.Repeat([]int{1}, 2*foldFrom+1)...)
+	if d := cmp.Diff(want, folded(entries)); d != "" {
+		t.Errorf("(-want +got)\n%s", d)
+	}
+	h := &Host{Incidents: []*Incident{{Decision: incident.Review, Timeline: entries}}}
+	page := write(t, &Report{Hosts: []*Host{h}})
+	if n := strings.Count(page, `<li class="fold">`); n != 2 {
+		t.Errorf("%d folds, want 2", n)
+	}
+	if n := strings.Count(page, `<li class="entry `); n != len(entries) {
+		t.Errorf("%d entries, want %d", n, len(entries))
 	}
 }
 

@@ -20,8 +20,11 @@ type chart struct {
 	Marks         []mark
 	Ticks         []tick
 	Quiet         []tick
-	During        struct{ X, Width float64 }
-	Bottom        float64 // where the lanes end
+	During        struct {
+		X, Width, TX float64
+		Anchor       string
+	} // TX and Anchor are of its text
+	Bottom float64 // where the lanes end
 }
 
 type lane struct {
@@ -82,6 +85,9 @@ func sizes() []size {
 	}
 }
 
+// duringText is the room that the shade's text needs.
+const duringText = 110.0
+
 // longQuiet is the span, in seconds, that gets a label where there is room.
 const longQuiet = 120
 
@@ -123,20 +129,55 @@ func draw(entries []incident.Entry, s size, anchor string) *chart {
 	if from >= 0 {
 		c.During.X = math.Max(c.Left, x[from]-s.mark/2-5)
 		c.During.Width = math.Min(c.Right, x[to]+s.mark/2+5) - c.During.X
+		c.During.TX, c.During.Anchor = c.During.X, "start"
+		if c.During.X+duringText > c.Right {
+			c.During.TX, c.During.Anchor = c.Right, "end"
+		}
 	}
 	c.axis(entries, x, s)
 	c.Height = c.Bottom + 46
 	return c
 }
 
-// positions spreads entries from left to right: a gap is as wide as its logarithm.
+// foldFrom is how many entries of one kind in a row are folded into one.
+const foldFrom = 6
+
+// folded tells of each entry how many entries of a fold begin with it: 1 for one that
+// is shown by itself, 0 within a fold. What is folded are long runs of one kind without
+// scores, such as the packages of an upgrade.
+func folded(entries []incident.Entry) []int {
+	out := make([]int, len(entries))
+	for i := 0; i < len(entries); {
+		n := 1
+		for i+n < len(entries) && entries[i].Score < 0 && entries[i+n].Score < 0 && entries[i+n].Kind == entries[i].Kind && entries[i+n].Phase == entries[i].Phase {
+			n++
+		}
+		if n < foldFrom {
+			for range n {
+				out[i] = 1
+				i++
+			}
+			continue
+		}
+		out[i] = n
+		i += n
+	}
+	return out
+}
+
+// positions spreads entries from left to right: a gap is as wide as its logarithm, and
+// within a fold a tenth of that.
 func positions(entries []incident.Entry, left, right float64) []float64 {
-	at := make([]float64, len(entries))
+	at, folds := make([]float64, len(entries)), folded(entries)
 	for i := 1; i < len(entries); i++ {
 		gap := float64(max(0, entries[i].Time-entries[i-1].Time))
 		at[i] = at[i-1]
 		if gap > 0 {
-			at[i] += 1 + math.Log2(1+gap/2)
+			step := 1 + math.Log2(1+gap/2)
+			if folds[i] == 0 {
+				step /= 10
+			}
+			at[i] += step
 		}
 	}
 	n := len(at)

@@ -38,6 +38,7 @@ func runDoctor(ctx context.Context, env *environment, args []string) error {
 	format := fs.String("format", "text", "text or json")
 	configFile := fs.String("config", "", "configuration file")
 	stateDir := fs.String("state", "", "directory of the state")
+	all := fs.Bool("all", false, "say of what is optional, too, how it is turned on")
 	flagFile := fs.String("flagfile", "", "osquery's flag file, where it is not at a usual place")
 	if err := fs.Parse(args); err != nil {
 		return err
@@ -69,7 +70,7 @@ func runDoctor(ctx context.Context, env *environment, args []string) error {
 		}{version.Number, name, host.Now.Unix(), doctor.Worst(checks), checks})
 	} else {
 		fmt.Fprintf(out, "rollcall %s on %s (%s), %s\n\n", version.Number, terminal(env).Visible(name), host.Platform, host.Now.UTC().Format(time.DateTime+"Z"))
-		showChecks(out, terminal(env), checks)
+		showChecks(out, terminal(env), checks, *all)
 	}
 	if err != nil {
 		return fmt.Errorf("write the checks: %w", err)
@@ -87,8 +88,8 @@ func runDoctor(ctx context.Context, env *environment, args []string) error {
 }
 
 // showChecks writes a line a check: its state, its name, what was found, and below it
-// the remedy.
-func showChecks(w io.Writer, o term.Options, checks []doctor.Check) {
+// the remedy: all of them, or those of what is wrong.
+func showChecks(w io.Writer, o term.Options, checks []doctor.Check, all bool) {
 	column := 0
 	count := map[string]int{}
 	for _, c := range checks {
@@ -105,7 +106,7 @@ func showChecks(w io.Writer, o term.Options, checks []doctor.Check) {
 		name := o.Visible(c.Name)
 		fmt.Fprintf(w, "%s%s%s%s", paint(o, c.State), strings.Repeat(" ", left-len(c.State)), name, strings.Repeat(" ", column-term.Width(name)+2))
 		fmt.Fprintln(w, strings.Join(words(o.Visible(c.Detail), width), "\n"+indent))
-		if c.Remedy != "" {
+		if c.Remedy != "" && (all || c.State != doctor.Skip) {
 			fmt.Fprintf(w, "%s-> %s\n", indent, strings.Join(words(o.Visible(c.Remedy), width-3), "\n"+indent+"   "))
 		}
 	}

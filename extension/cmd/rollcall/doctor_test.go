@@ -73,7 +73,7 @@ func TestDoctorText(t *testing.T) {
 		{Name: "one", State: doctor.OK, Detail: "all is well"},
 		{Name: "source x\x1b[2J", State: doctor.Warn, Detail: "three words that are many more than three, and \x07", Remedy: "do this and that and yet something else with it"},
 		{Name: "three", State: doctor.Fail, Detail: strings.Repeat("x", 60), Remedy: "mend"},
-		{Name: "four", State: doctor.Skip, Detail: "optional"},
+		{Name: "four", State: doctor.Skip, Detail: "optional", Remedy: "turn it on"},
 	}
 	for name, c := range map[string]struct {
 		opts term.Options
@@ -101,14 +101,14 @@ skip  four             optional
 `},
 	} {
 		var out bytes.Buffer
-		showChecks(&out, c.opts, checks)
+		showChecks(&out, c.opts, checks, false)
 		if d := cmp.Diff(c.want, out.String()); d != "" {
 			t.Errorf("%s (-want +got)\n%s", name, d)
 		}
 	}
 	var out bytes.Buffer
-	showChecks(&out, term.Options{Terminal: true, Width: 120, Color: true}, checks)
-	for _, want := range []string{"\x1b[32mok\x1b[0m    one", "\x1b[33mwarn\x1b[0m  source", "\x1b[1;31mfail\x1b[0m  three", "\x1b[2mskip\x1b[0m  four"} {
+	showChecks(&out, term.Options{Terminal: true, Width: 120, Color: true}, checks, true)
+	for _, want := range []string{"\x1b[32mok\x1b[0m    one", "\x1b[33mwarn\x1b[0m  source", "\x1b[1;31mfail\x1b[0m  three", "\x1b[2mskip\x1b[0m  four", "-> turn it on"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("in colour it lacks %q: %q", want, out.String())
 		}
