@@ -161,6 +161,7 @@ func ran(pid int) time.Duration {
 // the pack by the schedule as well, a day's worth of it sixty times as fast, and
 // compares with what osquery says of it.
 func TestCost(t *testing.T) {
+	t.Parallel()
 	ext := extension(t)
 	c, err := packs.Load()
 	if err != nil {

@@ -30,6 +30,8 @@ type intruder struct {
 	name string
 	uid  int
 	dir  string // of the tools
+
+	scripts int
 }
 
 // newIntruder makes a user, who goes with the test.
@@ -71,11 +73,17 @@ func newIntruder(t *testing.T) *intruder {
 // sets it, and the user's own rights or, as after sudo, root's.
 func (in *intruder) script(root bool, text string) *exec.Cmd {
 	in.t.Helper()
+	// In a file, so that what starts the session does not name what it runs.
+	in.scripts++
+	file := filepath.Join(in.dir, fmt.Sprintf("session%d", in.scripts))
+	if err := os.WriteFile(file, []byte(text+"\n"), 0o644); err != nil {
+		in.t.Fatal(err)
+	}
 	drop := ""
 	if !root {
 		drop = fmt.Sprintf("setpriv --reuid=%d --regid=100 --clear-groups ", in.uid)
 	}
-	cmd := exec.Command("/bin/sh", "-c", fmt.Sprintf("echo %d > /proc/self/loginuid && exec %s/bin/sh -c \"$0\"", in.uid, drop), text)
+	cmd := exec.Command("/bin/sh", "-c", fmt.Sprintf("echo %d > /proc/self/loginuid && exec %s/bin/sh %s", in.uid, drop, file))
 	cmd.Env = []string{"PATH=" + in.dir + ":/usr/sbin:/usr/bin:/sbin:/bin"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return cmd

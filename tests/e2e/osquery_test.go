@@ -121,6 +121,7 @@ func TestTypedCommandReachesTheLog(t *testing.T) {
 // TestQueriesOnTheRealCore is the table of queries that must be right on osquery
 // as in the embedded shell.
 func TestQueriesOnTheRealCore(t *testing.T) {
+	t.Parallel()
 	d := osqueryd.Start(t, osqueryd.Options{Extension: extension(t), Config: packed(t, 3600)})
 	sleeper := exec.Command("/bin/sleep", "120")
 	if err := sleeper.Start(); err != nil {

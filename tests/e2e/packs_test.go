@@ -52,6 +52,7 @@ func checked(t *testing.T, conf map[string]any, elsewhere ...string) error {
 // TestConfigCheck has osqueryd read every committed pack for it, each as part of a
 // configuration, and what osctrl would serve.
 func TestConfigCheck(t *testing.T) {
+	t.Parallel()
 	osqueryd.Find(t)
 	if err := checked(t, map[string]any{"options": map[string]any{"no_such_option": true}}); err == nil {
 		t.Error("an option that osquery does not have was accepted: the check checks nothing")
@@ -136,6 +137,7 @@ func TestFlagsAreKnown(t *testing.T) {
 // TestCatalogueOnOsquery runs every SQL of the catalogue that is for this platform on
 // osquery with the extension.
 func TestCatalogueOnOsquery(t *testing.T) {
+	t.Parallel()
 	c, err := packs.Load()
 	if err != nil {
 		t.Fatal(err)
