@@ -396,15 +396,16 @@ func check(t *testing.T, c *chart, entries []incident.Entry, s size) {
 	if c.During.Width < 0 || c.During.Width > 0 && (c.During.X < c.Left-0.01 || c.During.X+c.During.Width > c.Right+0.01) {
 		t.Errorf("during: %+v", c.During)
 	}
-	last := -1.0
+	reach := -100.0
 	for _, k := range c.Ticks {
 		if !strings.Contains(k.Text, ":") {
 			continue
 		}
-		if k.X < last {
-			t.Errorf("times out of order: %+v", c.Ticks)
+		from := map[string]float64{"start": k.X, "middle": k.X - tickText/2, "end": k.X - tickText}[k.Anchor]
+		if from < reach {
+			t.Errorf("times cover each other: %+v", c.Ticks)
 		}
-		last = k.X
+		reach = from + tickText
 	}
 	x := positions(entries, s.left, c.Right)
 	if !slices.IsSorted(x) {

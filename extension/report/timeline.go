@@ -85,8 +85,11 @@ func sizes() []size {
 	}
 }
 
-// duringText is the room that the shade's text needs.
-const duringText = 110.0
+// duringText is the room that the shade's text needs, tickText that of a time.
+const (
+	duringText = 110.0
+	tickText   = 52.0
+)
 
 // longQuiet is the span, in seconds, that gets a label where there is room.
 const longQuiet = 120
@@ -306,24 +309,27 @@ func fitted(s string, columns int) string {
 // axis writes the times under the lanes, where there is room for them, and the long
 // spans in which nothing happened.
 func (c *chart) axis(entries []incident.Entry, x []float64, s size) {
-	var last float64
+	last := math.Inf(-1) // the middle of the last text
 	day := ""
 	for i, e := range entries {
-		if i > 0 && (e.Time == entries[i-1].Time || x[i]-last < s.tickRoom) {
-			continue
-		}
 		t := tick{X: x[i], Y: c.Bottom + 15, Text: clock(e.Time), Anchor: "middle"}
+		middle := x[i]
 		if x[i] < c.Left+30 {
 			t.Anchor, t.X = "start", math.Max(c.Left, x[i]-s.mark/2)
+			middle = t.X + tickText/2
 		} else if x[i] > c.Right-30 {
 			t.Anchor, t.X = "end", math.Min(c.Right, x[i]+s.mark/2)
+			middle = t.X - tickText/2
 		}
+		if i > 0 && (e.Time == entries[i-1].Time || middle-last < s.tickRoom) {
+			continue
+		}
+		last = middle
 		c.Ticks = append(c.Ticks, t)
 		if d := date(e.Time); d != day {
 			day = d
 			c.Ticks = append(c.Ticks, tick{X: t.X, Y: c.Bottom + 29, Text: d, Anchor: t.Anchor})
 		}
-		last = x[i]
 	}
 	for i := 1; i < len(entries); i++ {
 		gap := entries[i].Time - entries[i-1].Time
