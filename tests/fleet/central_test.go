@@ -1,3 +1,5 @@
+//go:build linux
+
 package fleet
 
 import (
@@ -324,6 +326,30 @@ func (h *host) of(query string) []row {
 		}
 	}
 	return out
+}
+
+// away makes central refuse everybody, or not any more.
+func (c *central) away(away bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = away
+}
+
+func (c *central) isAway() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
+// door lets nobody in while central is away.
+func (c *central) door(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c.isAway() {
+			http.Error(w, "away", http.StatusServiceUnavailable)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // client speaks to the central as an agent does.

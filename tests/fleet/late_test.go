@@ -5,7 +5,6 @@ package fleet
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -157,28 +156,4 @@ func TestLateEvidence(t *testing.T) {
 			}
 		}
 	}
-}
-
-// away makes central refuse everybody, or not any more.
-func (c *central) away(away bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.closed = away
-}
-
-func (c *central) isAway() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.closed
-}
-
-// door lets nobody in while central is away.
-func (c *central) door(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if c.isAway() {
-			http.Error(w, "away", http.StatusServiceUnavailable)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
 }
