@@ -7,6 +7,8 @@ package osqueryd
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -23,6 +25,8 @@ import (
 	"testing"
 	"time"
 )
+
+const osqueryd = "osqueryd"
 
 // Missing begins the reason of every test that is skipped.
 const Missing = "NOT TESTED AGAINST REAL OSQUERY: "
@@ -206,7 +210,7 @@ func (d *Daemon) Run() {
 	if d.o.Island != "" {
 		d.cmd = exec.Command("/bin/sh", append([]string{"-c", island, "island", d.o.Island, d.Dir, d.p.Osqueryd}, args...)...)
 		d.cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWUTS}
-		if err := os.WriteFile(filepath.Join(d.Dir, "machine-id"), []byte(machineID(d.o.Island)), 0o444); err != nil {
+		if err := os.WriteFile(filepath.Join(d.Dir, "machine-id"), []byte(MachineID(d.o.Island)+"\n"), 0o444); err != nil {
 			d.tb.Fatal(err)
 		}
 	}
@@ -240,9 +244,10 @@ echo "$name" > /proc/sys/kernel/hostname
 "$@" &
 wait $!`
 
-// machineID is a machine id of a name's own.
-func machineID(name string) string {
-	return fmt.Sprintf("%032x\n", name)[:32] + "\n"
+// MachineID is the machine id of the island of that name.
+func MachineID(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return hex.EncodeToString(sum[:16])
 }
 
 // Registered waits for the extension.
@@ -319,8 +324,10 @@ func (d *Daemon) Watcher() int { return d.cmd.Process.Pid }
 
 // Worker is the process id of osqueryd's worker, 0 when there is none.
 func (d *Daemon) Worker() int {
+	// It blanks its arguments; on an island the first of the family is a shell.
+	family := d.family()
 	for _, p := range processes() {
-		if p.parent == d.Watcher() && strings.HasPrefix(p.name, "osqueryd") {
+		if _, parent, ok := stat(p.parent); p.name == osqueryd && ok && parent == osqueryd && slices.Contains(family, p.parent) {
 			return p.pid
 		}
 	}
