@@ -183,6 +183,9 @@ func (j *Judge) verdict(p *evidence.Process, u understood, h History, around Sur
 	if v.T1007 {
 		v.Technique = "T1007"
 	}
+	if v.Context {
+		return v // it is shown by its command line alone
+	}
 	raw := make([]string, 0, len(cmds))
 	for i := range cmds {
 		raw = append(raw, cmds[i].Canonical)
@@ -196,9 +199,6 @@ func (j *Judge) verdict(p *evidence.Process, u understood, h History, around Sur
 		masked, _ := secret.MaskIn(p.CmdLine)
 		v.Canonical = []string{masked}
 		cmds = u.Commands // the rule is about the process: all of it counts
-	}
-	if v.Context {
-		return v
 	}
 	v.Lineage = lineageOf(p)
 	habit := habits(p, best.Family, h)

@@ -166,6 +166,9 @@ func TestLive(t *testing.T) {
 
 // TestLiveOverflow: what comes while nobody reads is counted.
 func TestLiveOverflow(t *testing.T) {
+	if os.Getenv("ROLLCALL_LIVE") == "" {
+		t.Skip("NOT TESTED: a flood of the kernel's audit takes a machine of one's own (ROLLCALL_LIVE=1)")
+	}
 	if testing.Short() {
 		t.Skip("takes ten seconds")
 	}

@@ -3,6 +3,7 @@ package proc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -414,6 +415,23 @@ func TestConnectorSeesEveryExec(t *testing.T) {
 
 func TestConnectorKnowsParentsThatHaveGone(t *testing.T) {
 	c := startConnector(t, Options{})
+	// A parent that is gone before it could be looked at stays unknown; on a busy
+	// machine that happens, but not every time.
+	for try := 1; ; try++ {
+		why := orphaned(t, c)
+		if why == "" {
+			return
+		}
+		if try == 8 {
+			t.Fatal(why)
+		}
+	}
+}
+
+// orphaned starts a process whose parent ends at once, and says what is not known of
+// that parent.
+func orphaned(t *testing.T, c *Connector) string {
+	t.Helper()
 	cmd := exec.Command("/bin/sh", "-c", "(/bin/sleep 0.3; exec /bin/sleep 0.4) & exit 0")
 	if err := cmd.Run(); err != nil {
 		t.Skipf("NOT TESTED: orphans: %v", err)
@@ -428,11 +446,12 @@ func TestConnectorKnowsParentsThatHaveGone(t *testing.T) {
 		return orphan != nil
 	})
 	if orphan == nil {
-		t.Fatal("the orphan was not seen")
+		return "the orphan was not seen"
 	}
 	if orphan.ParentPID != int64(cmd.Process.Pid) || !strings.Contains(orphan.ParentCmdLine, "exec /bin/sleep 0.4") {
-		t.Errorf("parent %d %q of %+v, want %d", orphan.ParentPID, orphan.ParentCmdLine, orphan, cmd.Process.Pid)
+		return fmt.Sprintf("parent %d %q of %+v, want %d", orphan.ParentPID, orphan.ParentCmdLine, orphan, cmd.Process.Pid)
 	}
+	return ""
 }
 
 func TestConnectorStopsWithItsContext(t *testing.T) {
