@@ -7,6 +7,7 @@
 package cmdline
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -302,6 +303,7 @@ func (p *parser) all(cmds []dialect.Simple, s scope) {
 			prev[n] = i
 		}
 	}
+	p.res.Commands = slices.Grow(p.res.Commands, min(len(cmds), 16))
 	var remotes []remoteBlock
 	for i := range cmds {
 		if len(p.res.Commands) >= MaxCommands {

@@ -413,11 +413,13 @@ func (s *Sieve) ended(text string, i int, whole uint64) uint64 {
 		if whole &= markScript | markAwk; whole == 0 {
 			return 0
 		}
-		for end = i; !ok; end, ok = nameEnds(text, i) {
-			if i == len(text) || (text[i] < '0' || '9' < text[i]) && text[i] != '.' && text[i] != '-' {
-				return 0
-			}
-			i++
+		for end = i; end < len(text) && ('0' <= text[end] && text[end] <= '9' || text[end] == '.' || text[end] == '-'); end++ {
+		}
+		if end > i && text[end-1] == '.' {
+			end-- // of an ending, perhaps
+		}
+		if end, ok = nameEnds(text, end); !ok {
+			return 0
 		}
 	}
 	if s.directory(text[end:]) {

@@ -139,7 +139,7 @@ func TestVerbatim(t *testing.T) {
 func TestSieveTakesLinearTime(t *testing.T) {
 	for _, platform := range []evidence.Platform{evidence.Windows, evidence.Linux} {
 		s := NewSieve(platform, []Wanted{{Tool: "sc"}})
-		for _, piece := range []string{`"`, `\"`, "'", `"'`, "*", "'*'", "$", "'$x'", ">&", "cmd /a", "env -", "cmd/", "python ", "a'", "[", "<(", "....", "sc.", "python1.", "-", "$a"} {
+		for _, piece := range []string{`"`, `\"`, "'", `"'`, "*", "'*'", "$", "'$x'", ">&", "cmd /a", "env -", "cmd/", "python ", "a'", "[", "<(", "....", "1.-", " ", "/a", "-S", "|", "sc.", "python1.", "-", "$a"} {
 			path := "/bin/sh"
 			if platform == evidence.Windows {
 				path = `C:\Windows\System32\cmd.exe`
@@ -148,11 +148,13 @@ func TestSieveTakesLinearTime(t *testing.T) {
 			if platform == evidence.Windows {
 				text = "cmd /c "
 			}
-			in := Input{Platform: platform, Path: path, Text: text + strings.Repeat(piece, (MaxInput-20)/len(piece))}
-			start := time.Now()
-			s.MayRun(&in)
-			if d := time.Since(start); d > time.Second {
-				t.Errorf("%s, %q: %s for %d bytes", platform, piece, d, len(in.Text))
+			for _, before := range []string{"", "python", "sc", "cmd", "env "} {
+				in := Input{Platform: platform, Path: path, Text: text + before + strings.Repeat(piece, (MaxInput-40)/len(piece)) + "x"}
+				start := time.Now()
+				s.MayRun(&in)
+				if d := time.Since(start); d > time.Second {
+					t.Errorf("%s, %q behind %q: %s for %d bytes", platform, piece, before, d, len(in.Text))
+				}
 			}
 		}
 	}
