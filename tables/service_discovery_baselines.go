@@ -27,7 +27,7 @@ func ServiceDiscoveryBaselines(r BaselineReader, clock func() time.Time) *Table 
 		Columns: []table.ColumnDefinition{
 			text("username", "User."),
 			text("family", "Command family (sc, systemctl, ...)."),
-			text("hour_of_week", "JSON object of the hours of the week (0 is Monday 00:00 UTC) with commands, to how busy they were, 1 to 15."),
+			text("hour_of_week", "JSON object of the hours of the week (0 is Monday 00:00 UTC) with commands, to how often, 1 to 15."),
 			double("mean_per_day", "Expected commands a day."),
 			double("variance", "Variance of the number a day."),
 			bigint("observations", "Commands learned from."),

@@ -292,7 +292,7 @@ func (g *found) judge(f *Facts, a *actor, c *Config) Result {
 		what = clip(pay.path) + ", which nobody vouches for"
 	}
 	// What an agent has done for days is its routine, wherever it has the text from.
-	if h := f.History; h.Days >= c.KnownUser.days() && h.SameHours > 0 && !c.KnownUser.Off {
+	if h := f.History; h.Days >= c.KnownUser.days() && (h.SameHours > 0 || !h.Interactive) && !c.KnownUser.Off {
 		return is(0.4, "ran %s, as on %s before", what, days(h.Days))
 	}
 	if g.declared != nil && pay.named { // who declares an agent expects it to ask, but not everything

@@ -43,7 +43,7 @@ type State struct {
 	Hours        Profile
 }
 
-// Profile counts commands by hour of the week in four bits each. When one is full
+// Profile counts the hours with commands by hour of the week, in four bits each. When one is full
 // all are halved: what stays is the shape, the newest weeks first.
 type Profile [hours / 2]byte
 
@@ -104,6 +104,11 @@ func (s State) Observe(t int64) State {
 	if s.FirstSeen == 0 || t < s.FirstSeen {
 		s.FirstSeen = t
 	}
+	// An hour counts once, however busy it was: who asks every minute would push all
+	// other hours out.
+	if s.LastSeen == 0 || t/3600 != s.LastSeen/3600 {
+		s.Hours.add(HourOfWeek(t))
+	}
 	if t > s.LastSeen {
 		s.LastSeen = t
 	}
@@ -113,7 +118,6 @@ func (s State) Observe(t int64) State {
 	if s.Observations < math.MaxInt32 {
 		s.Observations++
 	}
-	s.Hours.add(HourOfWeek(t))
 	return s
 }
 

@@ -86,16 +86,19 @@ func TestHourOfWeek(t *testing.T) {
 func TestProfileKeepsItsShape(t *testing.T) {
 	monday := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC).Unix()
 	var s baseline.State
-	for range 8 {
-		s = s.Observe(monday + 3600)
+	const week = 7 * day
+	for w := range int64(8) {
+		for range 100 { // an hour counts once, however busy
+			s = s.Observe(monday + w*week + 3600)
+		}
 	}
-	for range 15 {
-		s = s.Observe(monday)
+	for w := range int64(15) {
+		s = s.Observe(monday + (8+w)*week)
 	}
 	if a, b := s.Hours.Hour(0), s.Hours.Hour(1); a != 15 || b != 8 {
 		t.Fatalf("hours 0 and 1 hold %d and %d, want 15 and 8", a, b)
 	}
-	s = s.Observe(monday)
+	s = s.Observe(monday + 23*week)
 	if a, b := s.Hours.Hour(0), s.Hours.Hour(1); a != 8 || b != 4 {
 		t.Errorf("after the overflow %d and %d, want 8 and 4", a, b)
 	}

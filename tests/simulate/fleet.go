@@ -286,7 +286,9 @@ func (h *Host) linuxDay(e *Evidence, midnight int64, d int) {
 		if !weekend(d) && !holiday(d) && r.IntN(100) < 22 {
 			h.linuxVisit(e, midnight+8*hour+int64(r.IntN(9*hour)), a, d)
 		}
-		if r.IntN(1000) < 3 { // on call
+		// On call is who looks after the host by day, too: somebody new at night is to be
+		// escalated and no false alarm.
+		if h.last[a] > 0 && r.IntN(1000) < 3 {
 			h.linuxVisit(e, midnight+int64(r.IntN(5*hour)), a, d)
 		}
 	}
