@@ -159,6 +159,13 @@ func serve(outer context.Context, log hclog.Logger, socket, configFile, stateDir
 		var wg sync.WaitGroup
 		defer wg.Wait()
 		wg.Go(func() { central.watcher.Run(ctx) })
+		wg.Go(func() { // what the start took is given back
+			select {
+			case <-time.After(10 * time.Second):
+				debug.FreeOSMemory()
+			case <-ctx.Done():
+			}
+		})
 		if a.Engine != nil {
 			if err := a.Engine.Run(ctx); err != nil {
 				log.Error("collector ended", "error", err)
