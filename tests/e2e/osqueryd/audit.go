@@ -38,7 +38,7 @@ func auditStatus() (status *libaudit.AuditStatus, rules int, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	list, err := c.GetRules()
 	if err != nil {
 		return nil, 0, err
@@ -52,7 +52,7 @@ func restoreAudit(before *libaudit.AuditStatus, rules int) error {
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	// The kernel finds that a reader that was killed is gone only when it has something
 	// to tell it: every change of a limit is.
 	_ = c.SetEnabled(true, libaudit.WaitForReply)
@@ -65,7 +65,7 @@ func restoreAudit(before *libaudit.AuditStatus, rules int) error {
 			break
 		}
 		_ = c.SetBacklogLimit(64+i, libaudit.WaitForReply)
-		time.Sleep(50 * time.Millisecond)
+		<-time.After(50 * time.Millisecond)
 	}
 	if rules == 0 {
 		if _, err := c.DeleteRules(); err != nil {

@@ -474,7 +474,7 @@ func (d *Daemon) Eventually(limit time.Duration, what string, ok func() bool) ti
 		if ok() {
 			return time.Since(begin)
 		}
-		time.Sleep(pause)
+		<-time.After(pause)
 	}
 	d.tb.Fatalf("not within %v: %s", limit, what)
 	return limit
