@@ -106,3 +106,12 @@ packs:
 
 clean:
 	rm -rf build
+
+# The long forms against the real osqueryd: kills of everything in turn, and what the
+# whole pack costs.
+.PHONY: kills cost
+kills:
+	ROLLCALL_KILLS=1 $(GO) test -count=1 -timeout 30m -v -run TestKilled ./tests/e2e
+
+cost:
+	ROLLCALL_COST=1 $(GO) test -count=1 -timeout 30m -v -run TestCost ./tests/e2e

@@ -57,7 +57,7 @@ func TestEveryExampleRuns(t *testing.T) {
 // TestPushedColumns names the columns that generators use; all others stay with SQLite.
 func TestPushedColumns(t *testing.T) {
 	want := map[string]string{
-		"service_discovery_events.time": "additional", "service_discovery_events.recorded": "additional",
+		"service_discovery_events.time": "additional", "service_discovery_events.recorded": "additional", "service_discovery_events.score": "additional",
 		"service_discovery_score.cmdline": "required", "service_discovery_score.platform": "additional", "service_discovery_score.path": "additional",
 		"service_discovery_score.username": "additional", "service_discovery_score.parent_path": "additional",
 	}

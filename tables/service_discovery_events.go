@@ -25,7 +25,7 @@ func ServiceDiscoveryEvents(r EventReader, n Nudger) *Table {
 			text("event_id", "Id of the event, unique across a fleet and stable across restarts."),
 			pushed(bigint("time", "When the command ran, seconds since 1970 UTC.")),
 			pushed(bigint("recorded", "When Rollcall recorded it; late evidence has a late recorded time. Packs ask by this column.")),
-			integer("score", "0 to 100."),
+			pushed(integer("score", "0 to 100. Packs bound it from below, so that what is routine is not even read.")),
 			text("severity", "informational, low, medium, high or critical, by score."),
 			text("scope", "How much was asked: all, single, registry, files, driver, acl, schtasks, cron, process, tool."),
 			text("rule_ids", "JSON list of the Sigma rules that matched."),
@@ -65,6 +65,7 @@ func ServiceDiscoveryEvents(r EventReader, n Nudger) *Table {
 			var f store.Filter
 			f.RecordedFrom, f.RecordedTo = bounds(q, "recorded")
 			f.TimeFrom, f.TimeTo = bounds(q, "time")
+			f.ScoreFrom, f.ScoreTo = bounds(q, "score")
 			var rows []map[string]string
 			_, err := r.Events(ctx, f, func(e *store.Event) error {
 				rows = append(rows, eventRow(e))

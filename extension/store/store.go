@@ -687,10 +687,11 @@ func (s *Store) Bound(ctx context.Context) (machine, since string, err error) {
 	return machine, since, nil
 }
 
-// Filter bounds a read by recorded and time; nil means no bound.
+// Filter bounds a read by recorded, time and score; nil means no bound.
 type Filter struct {
 	RecordedFrom, RecordedTo *int64
 	TimeFrom, TimeTo         *int64
+	ScoreFrom, ScoreTo       *int64 // of events
 	EventID                  string
 }
 
@@ -705,7 +706,7 @@ func eventsQuery(f Filter) sq.SelectBuilder {
 	for _, b := range []struct {
 		column   string
 		from, to *int64
-	}{{"recorded", f.RecordedFrom, f.RecordedTo}, {"time", f.TimeFrom, f.TimeTo}} {
+	}{{"recorded", f.RecordedFrom, f.RecordedTo}, {"time", f.TimeFrom, f.TimeTo}, {"score", f.ScoreFrom, f.ScoreTo}} {
 		if b.from != nil {
 			q = q.Where(sq.GtOrEq{b.column: *b.from})
 		}
