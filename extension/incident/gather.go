@@ -95,7 +95,7 @@ func (b *Book) gather(x *Incident) {
 		if !own && l.Time > x.Last+b.cfg.After || !own && !l.Failed && l.Time > x.Opened {
 			continue
 		}
-		if slices.ContainsFunc(x.Logons, l.same2) {
+		if slices.ContainsFunc(x.Logons, l.sameMoment) {
 			continue
 		}
 		if len(x.Logons) >= maxLogons {
@@ -161,4 +161,4 @@ func (x *Incident) own(user string) bool {
 	return false
 }
 
-func (l Logon) same2(m Logon) bool { return abs(l.Time-m.Time) <= 2 && l.same(m) }
+func (l Logon) sameMoment(m Logon) bool { return abs(l.Time-m.Time) <= 2 && l.same(m) }
