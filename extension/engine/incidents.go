@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/osquery-rollcall/rollcall/extension/attribution"
+	"github.com/osquery-rollcall/rollcall/extension/cmdline/winargv"
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 	"github.com/osquery-rollcall/rollcall/extension/incident"
 	"github.com/osquery-rollcall/rollcall/extension/rule"
@@ -148,13 +149,6 @@ var shells = map[string]bool{
 	"sudo": true, "su": true, "doas": true, "env": true, "timeout": true, "nohup": true, "conhost": true, "busybox": true, "tmux": true, "screen": true, "windowsterminal": true, "openconsole": true,
 }
 
-func baseOf(path string) string {
-	if i := strings.LastIndexAny(path, `/\`); i >= 0 {
-		path = path[i+1:]
-	}
-	return strings.TrimSuffix(strings.ToLower(path), ".exe")
-}
-
 // ownPIDs are a process and those ancestors that are its own.
 func ownPIDs(pid int64, ancestry []evidence.Ancestor) []int64 {
 	var out []int64
@@ -162,7 +156,7 @@ func ownPIDs(pid int64, ancestry []evidence.Ancestor) []int64 {
 		out = append(out, pid)
 	}
 	for _, a := range ancestry {
-		if a.PID <= 4 || common[baseOf(a.Path)] || len(out) >= 8 {
+		if a.PID <= 4 || common[winargv.Base(a.Path)] || len(out) >= 8 {
 			break
 		}
 		out = append(out, a.PID)
@@ -175,7 +169,7 @@ func ownPIDs(pid int64, ancestry []evidence.Ancestor) []int64 {
 func originOf(p *evidence.Process) string {
 	origin := ""
 	for _, a := range chainOf(p.Ancestry, p.ParentPID, p.ParentPath, p.ParentCmdLine) {
-		b := baseOf(a.Path)
+		b := winargv.Base(a.Path)
 		if b == "" || common[b] {
 			break
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/osquery-rollcall/rollcall/extension/cmdline/winargv"
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 	"github.com/osquery-rollcall/rollcall/extension/store"
 )
@@ -125,7 +126,7 @@ var launchers = map[string]bool{
 
 // launched reports whether p is a launcher that started q.
 func launched(p, q *evidence.Process) bool {
-	return p.PID != 0 && q.ParentPID == p.PID && launchers[baseOf(p.Path)]
+	return p.PID != 0 && q.ParentPID == p.PID && launchers[winargv.Base(p.Path)]
 }
 
 // sameStart reports whether two sightings of one command on one host are of the same

@@ -15,25 +15,24 @@ import (
 	"time"
 
 	"github.com/osquery-rollcall/rollcall/tests/e2e/osqueryd"
+	"github.com/osquery-rollcall/rollcall/tests/programs"
 )
 
-// programs is where rollcall.ext is built once, the way it is shipped, for the tests
-// that need it.
-var programs struct {
+// shipped is where rollcall.ext is built, once, for the tests that need it.
+var shipped struct {
 	dir  string
 	once sync.Once
-	ext  string
 	err  error
 }
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		var err error
-		if programs.dir, err = os.MkdirTemp("/var/lib", "rollcall-e2e-ext-"); err == nil {
-			defer os.RemoveAll(programs.dir)
-			err = os.Chmod(programs.dir, 0o755)
+		if shipped.dir, err = os.MkdirTemp("/var/lib", "rollcall-e2e-ext-"); err == nil {
+			defer os.RemoveAll(shipped.dir)
+			err = os.Chmod(shipped.dir, 0o755)
 		}
-		programs.err = err // every test says that it is skipped, or fails by it
+		shipped.err = err // every test says that it is skipped, or fails by it
 		return m.Run()
 	}())
 }
@@ -43,15 +42,15 @@ func TestMain(m *testing.M) {
 func extension(t *testing.T) string {
 	t.Helper()
 	osqueryd.Find(t)
-	programs.once.Do(func() {
-		if programs.err == nil {
-			programs.ext, programs.err = osqueryd.Build("../..", programs.dir)
+	shipped.once.Do(func() {
+		if shipped.err == nil {
+			shipped.err = programs.Build("../..", shipped.dir, programs.Extension)
 		}
 	})
-	if programs.err != nil {
-		t.Fatal(programs.err)
+	if shipped.err != nil {
+		t.Fatal(shipped.err)
 	}
-	return programs.ext
+	return filepath.Join(shipped.dir, programs.Extension)
 }
 
 // packed is a configuration with the committed pack, every query at interval seconds; 0

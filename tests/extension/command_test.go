@@ -30,7 +30,7 @@ func TestWithoutOsquery(t *testing.T) {
 		t.Fatal(err)
 	}
 	marker := fmt.Sprintf("m%d.service", time.Now().UnixNano())
-	cmd := exec.Command(filepath.Join(programs, "rollcall"), "query", "--temporary", "--for", "3s", "--format", "json",
+	cmd := exec.Command(filepath.Join(shipped, "rollcall"), "query", "--temporary", "--for", "3s", "--format", "json",
 		"SELECT cmdline, username, scope, source, parent_path FROM service_discovery_events; SELECT component, state, detail, remedy FROM service_discovery_health WHERE component = 'proc_connector'")
 	cmd.Env = []string{"PATH=/nonexistent"} // no osquery to be found
 	var stdout, stderr bytes.Buffer
@@ -59,7 +59,7 @@ func TestWithoutOsquery(t *testing.T) {
 
 // TestShellReadsAPipe runs statements and commands from standard input.
 func TestShellReadsAPipe(t *testing.T) {
-	cmd := exec.Command(filepath.Join(programs, "rollcall"), "shell", "--temporary", "--mode", "csv")
+	cmd := exec.Command(filepath.Join(shipped, "rollcall"), "shell", "--temporary", "--mode", "csv")
 	cmd.Stdin = strings.NewReader(".tables\nSELECT score,\n  scope FROM service_discovery_score WHERE cmdline = 'systemctl' AND platform = 'linux';\n.exit\n")
 	out, err := cmd.Output()
 	if err != nil {
@@ -81,7 +81,7 @@ not json
 {"id":"c","cmdline":""}
 {"id":"d","platform":"windows","path":"C:\\Users\\Public\\a.exe","cmdline":"a.exe query","original_filename":"sc.exe","parent":"C:\\Windows\\System32\\inetsrv\\w3wp.exe"}
 `
-	cmd := exec.Command(filepath.Join(programs, "rollcall"), "score", "--format", "json", "-")
+	cmd := exec.Command(filepath.Join(shipped, "rollcall"), "score", "--format", "json", "-")
 	cmd.Stdin = strings.NewReader(in)
 	out, err := cmd.Output()
 	if err != nil {

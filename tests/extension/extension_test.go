@@ -19,31 +19,13 @@ import (
 	"time"
 
 	"github.com/osquery-rollcall/rollcall/tests/fakecore"
+	"github.com/osquery-rollcall/rollcall/tests/programs"
 )
 
-// programs holds the binaries, built once the way they are shipped.
-var programs string
+// shipped is the directory of the programs, built once.
+var shipped string
 
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "rollcall-programs-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		for name, pkg := range map[string]string{"rollcall.ext": "../../extension", "rollcall": "../../extension/cmd/rollcall"} {
-			build := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(dir, name), pkg)
-			build.Env = append(os.Environ(), "CGO_ENABLED=0")
-			if out, err := build.CombinedOutput(); err != nil {
-				fmt.Fprintf(os.Stderr, "build %s: %v\n%s", pkg, err, out)
-				return 1
-			}
-		}
-		programs = dir
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { os.Exit(programs.Main(m, "../..", &shipped)) }
 
 // running is rollcall.ext under a core.
 type running struct {
@@ -55,7 +37,7 @@ type running struct {
 func start(t *testing.T, core *fakecore.Core, state string, more ...string) *running {
 	t.Helper()
 	args := append([]string{"--socket", core.Socket(), "--timeout", "10", "--interval", "1", "--state", state}, more...)
-	r := &running{cmd: exec.Command(filepath.Join(programs, "rollcall.ext"), args...), stderr: &bytes.Buffer{}, ended: make(chan error, 1)}
+	r := &running{cmd: exec.Command(filepath.Join(shipped, "rollcall.ext"), args...), stderr: &bytes.Buffer{}, ended: make(chan error, 1)}
 	r.cmd.Stderr = r.stderr
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -262,7 +244,7 @@ func TestCommandBesideTheExtension(t *testing.T) {
 		}
 		return false
 	})
-	cmd := exec.Command(filepath.Join(programs, "rollcall"), "query", "--state", state, "--format", "json", "SELECT cmdline FROM service_discovery_events WHERE cmdline = 'systemctl list-timers'; SELECT state FROM service_discovery_health WHERE component = 'process_events'")
+	cmd := exec.Command(filepath.Join(shipped, "rollcall"), "query", "--state", state, "--format", "json", "SELECT cmdline FROM service_discovery_events WHERE cmdline = 'systemctl list-timers'; SELECT state FROM service_discovery_health WHERE component = 'process_events'")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
@@ -296,7 +278,7 @@ func TestEnds(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 			defer cancel()
-			cmd := exec.CommandContext(ctx, filepath.Join(programs, "rollcall.ext"), c.args...)
+			cmd := exec.CommandContext(ctx, filepath.Join(shipped, "rollcall.ext"), c.args...)
 			var stdout, stderr bytes.Buffer
 			cmd.Stdout, cmd.Stderr = &stdout, &stderr
 			err := cmd.Run()

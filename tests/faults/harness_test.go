@@ -26,31 +26,13 @@ import (
 	"time"
 
 	"github.com/osquery-rollcall/rollcall/tests/fakecore"
+	"github.com/osquery-rollcall/rollcall/tests/programs"
 )
 
-// programs holds the binaries, built once the way they are shipped.
-var programs string
+// shipped is the directory of the programs, built once.
+var shipped string
 
-func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "rollcall-faults-")
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(dir)
-		for name, pkg := range map[string]string{"rollcall.ext": "../../extension", "rollcall": "../../extension/cmd/rollcall"} {
-			build := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(dir, name), pkg)
-			build.Env = append(os.Environ(), "CGO_ENABLED=0")
-			if out, err := build.CombinedOutput(); err != nil {
-				fmt.Fprintf(os.Stderr, "build %s: %v\n%s", pkg, err, out)
-				return 1
-			}
-		}
-		programs = dir
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { os.Exit(programs.Main(m, "../..", &shipped)) }
 
 // fault is one thing that goes wrong.
 type fault struct {
@@ -184,7 +166,7 @@ func (f *trial) start(o started) *running {
 		}
 		o.file = f.file("rollcall.yaml", o.config)
 	}
-	args := []string{filepath.Join(programs, "rollcall.ext"), "--socket", o.socket, "--timeout", "5", "--interval", "1", "--state", o.state, "--config", o.file}
+	args := []string{filepath.Join(shipped, "rollcall.ext"), "--socket", o.socket, "--timeout", "5", "--interval", "1", "--state", o.state, "--config", o.file}
 	if o.limit != "" {
 		args = append([]string{"/bin/sh", "-c", o.limit + `; exec "$@"`, "sh"}, args...)
 	}

@@ -38,7 +38,7 @@ func TestWatchdog(t *testing.T) {
 		t.Skipf("NOT TESTED AGAINST REAL OSQUERY: %v", err)
 	}
 	defer os.RemoveAll(dir)
-	data, err := os.ReadFile(filepath.Join(programs, "rollcall.ext"))
+	data, err := os.ReadFile(filepath.Join(shipped, "rollcall.ext"))
 	if err != nil {
 		t.Fatal(err)
 	}

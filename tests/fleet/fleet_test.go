@@ -19,10 +19,11 @@ import (
 
 	"github.com/osquery-rollcall/rollcall/tests/e2e/osqueryd"
 	"github.com/osquery-rollcall/rollcall/tests/fakecore"
+	"github.com/osquery-rollcall/rollcall/tests/programs"
 )
 
-// programs holds rollcall.ext, built once the way it is shipped.
-var programs string
+// shipped is the directory of rollcall.ext, built once.
+var shipped string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -40,11 +41,11 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		if _, err := osqueryd.Build("../..", dir); err != nil {
+		if err := programs.Build("../..", dir, programs.Extension); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		programs = dir
+		shipped = dir
 		return m.Run()
 	}())
 }
@@ -261,7 +262,7 @@ type extension struct {
 func startExtension(t *testing.T, core *fakecore.Core, state, config string) *extension {
 	t.Helper()
 	e := &extension{stderr: &bytes.Buffer{}, ended: make(chan struct{})}
-	e.cmd = exec.Command(filepath.Join(programs, "rollcall.ext"), "--socket", core.Socket(), "--timeout", "10", "--interval", "1", "--state", state, "--config", config)
+	e.cmd = exec.Command(filepath.Join(shipped, "rollcall.ext"), "--socket", core.Socket(), "--timeout", "10", "--interval", "1", "--state", state, "--config", config)
 	e.cmd.Stderr = e.stderr
 	if err := e.cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -83,7 +83,7 @@ func TestFleetOfOsqueryd(t *testing.T) {
 			f.by[name] = byView
 		}
 		c.push(name, conf(f.pack, f.by[name], first[name]))
-		o := osqueryd.Options{Extension: filepath.Join(programs, "rollcall.ext"), Flags: []string{
+		o := osqueryd.Options{Extension: filepath.Join(shipped, "rollcall.ext"), Flags: []string{
 			"--host_identifier=specified", "--specified_identifier=" + name, "--tls_hostname=" + c.address, "--tls_server_certs=" + filepath.Join(keys, "ca.pem"),
 			"--enroll_secret_path=" + filepath.Join(keys, "secret"), "--enroll_tls_endpoint=/enroll",
 			"--config_plugin=tls", "--config_tls_endpoint=/config", "--config_refresh=3",

@@ -66,21 +66,6 @@ func Home(tb testing.TB) string {
 	return dir
 }
 
-// Build builds rollcall.ext of the module at root the way it is shipped, into dir.
-func Build(root, dir string) (string, error) {
-	out := filepath.Join(dir, "rollcall.ext")
-	build := exec.Command("go", "build", "-trimpath", "-o", out, "./extension")
-	build.Dir = root
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if msg, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the extension: %w\n%s", err, msg)
-	}
-	if err := os.Chmod(out, 0o755); err != nil {
-		return "", err
-	}
-	return out, nil
-}
-
 // Tool makes a program of that name that does nothing, so that a test needs no
 // systemd and harms no service.
 func Tool(tb testing.TB, dir, name string) string {
