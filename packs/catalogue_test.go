@@ -99,7 +99,7 @@ func TestMissions(t *testing.T) {
 		"service_install_events", "service_inventory_drift", "service_incident_triage", "service_incident_timeline",
 		"service_discovery_health", "service_discovery_unexpected_users", "service_discovery_off_hours", "service_discovery_remote",
 		"service_discovery_web_parents", "service_discovery_database_parents", "service_discovery_office_parents",
-		"service_discovery_network_after", "service_discovery_logons_before", "service_discovery_allowed",
+		"service_discovery_network_after", "service_discovery_logons_before", "service_discovery_allowed", "service_discovery_baselines",
 	} {
 		if !strings.Contains(" "+names+" ", " "+want+" ") {
 			t.Errorf("no query %s", want)
@@ -130,7 +130,7 @@ func TestBudget(t *testing.T) {
 
 // TestWindowsCoverIntervals: a row that appears between two runs is seen by one of them.
 func TestWindowsCoverIntervals(t *testing.T) {
-	window := regexp.MustCompile(`(recorded|updated|first_seen) > CAST\(strftime\('%s', 'now'\) AS INTEGER\) - (\d+)`)
+	window := regexp.MustCompile(`(recorded|updated|first_seen|last_seen) > CAST\(strftime\('%s', 'now'\) AS INTEGER\) - (\d+)`)
 	table := regexp.MustCompile(`FROM (service_\w+)`)
 	checked := 0
 	for _, q := range load(t).Queries {

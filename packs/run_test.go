@@ -1,7 +1,9 @@
 package packs_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"runtime"
 	"slices"
@@ -10,8 +12,10 @@ import (
 	"time"
 
 	"github.com/osquery-rollcall/rollcall/extension/attribution"
+	"github.com/osquery-rollcall/rollcall/extension/baseline"
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 	"github.com/osquery-rollcall/rollcall/extension/incident"
+	"github.com/osquery-rollcall/rollcall/extension/report/results"
 	"github.com/osquery-rollcall/rollcall/extension/rule"
 	"github.com/osquery-rollcall/rollcall/extension/score"
 	"github.com/osquery-rollcall/rollcall/extension/service/inventory"
@@ -150,12 +154,83 @@ func (h *host) day(t *testing.T, at int64) {
 		b.Installs = append(b.Installs, &store.Install{InstallID: fmt.Sprintf("n-%d-%d", at, i), Recorded: at, Identity: at*100 + int64(i), Score: 30, Severity: "low", Reasons: "[]", Attribution: "none",
 			Install: evidence.Install{Time: at, TimeBasis: evidence.BasisChange, Platform: evidence.Linux, Action: evidence.Created, Kind: "systemd", Name: "x.service", Path: "/opt/x", Source: "watch", EID: fmt.Sprint(at, i)}})
 	}
+	b.Baselines = map[store.BaselineKey]baseline.State{
+		{Username: "al", Family: "systemctl"}: learned(at), {Username: "al", Family: "@session"}: learned(at),
+		{Username: "gone", Family: "systemctl"}: learned(at - 60*86400),
+	}
+	burst.Expected, burst.Tail = 1.5, 0.0004
+	x.Actor.LoginUser, x.Attribution.Subject, x.Attribution.Basis = "al", "al", "nobody knows"
+	x.Reasons = []score.Reason{{Factor: "rule_level", Weight: -1.1, Evidence: "low"}}
 	y := *x
 	y.ID, y.Decision = x.ID+"r", incident.Review
 	b.Bursts, b.Incidents = []*incident.Burst{burst}, []*incident.Incident{x, &y}
 	b.Health = []store.Health{{Component: "process_events", State: evidence.StateDegraded, Detail: "lost 3"}, {Component: "config", State: evidence.StateOK, Detail: "loaded"}}
 	if err := h.store.Commit(context.Background(), b); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// learned is what ten days of a command at the same hour teach.
+func learned(at int64) baseline.State {
+	var s baseline.State
+	for d := int64(10); d > 0; d-- {
+		s = s.Observe(at - d*86400)
+	}
+	return s
+}
+
+// TestReportFromResults: what the pack logs is enough to draw a report from, with what
+// is usual beside what was observed.
+func TestReportFromResults(t *testing.T) {
+	h, c := newHost(t), load(t)
+	h.day(t, h.now.Unix()-1000)
+	var log bytes.Buffer
+	for _, q := range c.Queries {
+		err := h.Query(context.Background(), q.SQL, func(cols []string, row []sqlshell.Value) error {
+			columns := map[string]string{}
+			for i, v := range row {
+				columns[cols[i]] = v.Text
+			}
+			return json.NewEncoder(&log).Encode(map[string]any{
+				"name": "pack_t1007_" + q.Name, "hostIdentifier": "h1", "unixTime": h.now.Unix(), "action": "added", "columns": columns,
+			})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var set results.Set
+	if a, err := set.Read(&log); err != nil || a.Broken != 0 || a.Left != 0 {
+		t.Fatalf("read the results: %+v, %v", a, err)
+	}
+	hosts := set.Hosts()
+	if len(hosts) != 1 {
+		t.Fatalf("%d hosts", len(hosts))
+	}
+	x := hosts[0]
+	if len(x.Incidents) != 2 || len(x.Installs) != 3 || len(x.Runs) != 1 || len(x.Commands) == 0 || len(x.Health) == 0 {
+		t.Errorf("%d incidents, %d installs, %d runs, %d commands, %d parts", len(x.Incidents), len(x.Installs), len(x.Runs), len(x.Commands), len(x.Health))
+	}
+	for _, i := range x.Incidents {
+		if i.LoginUser != "al" || i.Basis == "" || len(i.Reasons) != 1 || len(i.Timeline) == 0 {
+			t.Errorf("incident %s: login user %q, basis %q, %d reasons, %d entries", i.ID, i.LoginUser, i.Basis, len(i.Reasons), len(i.Timeline))
+		}
+	}
+	for _, r := range x.Runs {
+		if !r.Known || r.Expected != 1.5 || r.Tail != 0.0004 {
+			t.Errorf("run %s: %v, expected %v, tail %v", r.ID, r.Known, r.Expected, r.Tail)
+		}
+	}
+	if len(x.Baselines) != 1 {
+		t.Fatalf("baselines %+v, want al's of systemctl alone", x.Baselines)
+	}
+	b := x.Baselines[0]
+	busy := 0
+	for _, n := range b.Hours {
+		busy += n
+	}
+	if b.Username != "al" || b.Family != "systemctl" || !b.Learned || busy != 10 {
+		t.Errorf("baseline %+v", b)
 	}
 }
 
