@@ -127,6 +127,14 @@ type History struct {
 	Interactive bool
 }
 
+// Ancestor puts a [Facts.Lineage] in words.
+func Ancestor(lineage string) string {
+	if lineage == "office" {
+		return "an office ancestor"
+	}
+	return "a " + lineage + " ancestor"
+}
+
 // Attribute returns whose operation the facts describe. Of several answers the
 // most specific one counts: what was configured for exactly this, then what the
 // host itself shows, then windows of time, then habit. The basis of None says what
@@ -137,7 +145,7 @@ func Attribute(f Facts, c Config) Result {
 	case !ok:
 		return Result{Kind: None, Basis: "nothing is known of who did it"}
 	case f.Lineage != "":
-		return Result{Kind: None, Basis: "never attributed under a " + f.Lineage + " ancestor"}
+		return Result{Kind: None, Basis: "never attributed under " + Ancestor(f.Lineage)}
 	case f.Concealed:
 		return Result{Kind: None, Basis: "never attributed when hidden, encoded or renamed"}
 	case f.YoungService != "":

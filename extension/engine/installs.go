@@ -90,7 +90,7 @@ func (j *Judge) JudgeInstall(in *evidence.Install, installer *evidence.Process, 
 		factors = append(factors, score.Factor{Name: "young_service_ancestor", Evidence: around.YoungService})
 		v.Lineage = "the young service " + around.YoungService
 	} else if v.Lineage != "" {
-		v.Lineage = "a " + v.Lineage + " ancestor"
+		v.Lineage = attribution.Ancestor(v.Lineage)
 	}
 	setting := j.setting(p, in.InstallerUsername, in.LoginUser, in.Account)
 	v.Critical, v.Sensitive = setting.critical, setting.sensitive

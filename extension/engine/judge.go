@@ -215,7 +215,7 @@ func (j *Judge) verdict(p *evidence.Process, u understood, h History, around Sur
 		factors = append(factors, score.Factor{Name: "young_service_ancestor", Evidence: around.YoungService})
 		v.Lineage = "the young service " + around.YoungService
 	} else if v.Lineage != "" {
-		v.Lineage = "a " + v.Lineage + " ancestor"
+		v.Lineage = attribution.Ancestor(v.Lineage)
 	}
 	if a := remoteAddr(p.LoginSource); a != "" {
 		factors = append(factors, score.Factor{Name: "remote_session", Evidence: "the session came from " + a})

@@ -216,7 +216,7 @@ func (r *Report) view() *page {
 		p.Queue = append(p.Queue, v.Incidents...)
 	}
 	slices.SortStableFunc(p.Queue, func(a, b *incidentView) int {
-		return cmp.Or(cmp.Compare(urgency(b.Decision), urgency(a.Decision)), cmp.Compare(b.Badge.Score, a.Badge.Score))
+		return cmp.Or(cmp.Compare(urgency(b.Decision), urgency(a.Decision)), cmp.Compare(b.Badge.Score, a.Badge.Score), strings.Compare(b.Opened, a.Opened))
 	})
 	for i, x := range p.Queue {
 		x.Open = i < 10

@@ -50,10 +50,18 @@ for file in "$root/var/osquery/extensions.load" "$root/opt/orbit/extensions.load
 done
 
 if [ -z "$root" ]; then
-	for job in io.osquery.agent com.facebook.osqueryd com.fleetdm.orbit; do
+	for job in io.osquery.agent com.facebook.osqueryd; do
 		if launchctl print "system/$job" >/dev/null 2>&1; then
 			launchctl kickstart -k "system/$job"
 		fi
 	done
+	# Fleet's agent may be what runs this script: its restart would end it.
+	if launchctl print system/com.fleetdm.orbit >/dev/null 2>&1; then
+		(
+			trap '' HUP
+			sleep 10
+			launchctl kickstart -k system/com.fleetdm.orbit
+		) >/dev/null 2>&1 &
+	fi
 fi
 echo "Rollcall is installed: $extension, /usr/local/bin/rollcall"

@@ -50,11 +50,18 @@ remove_entry() {
 	rmdir /etc/osquery 2>/dev/null || true
 }
 
-# Only what runs is restarted, and a restart that fails does not fail the package.
+# Only what runs is restarted, and a restart that fails does not fail the package. A unit
+# that runs this installation itself, as Fleet's agent does when it deploys software, is
+# restarted afterwards: a restart now would end the installation halfway.
 restart_osquery() {
 	if [ -d /run/systemd/system ]; then
 		for unit in osqueryd.service orbit.service; do
-			systemctl try-restart "$unit" >/dev/null 2>&1 || true
+			if grep -q "/$unit\(/\|\$\)" /proc/self/cgroup 2>/dev/null; then
+				systemd-run --quiet --on-active=10 --timer-property=AccuracySec=1s systemctl try-restart "$unit" >/dev/null 2>&1 ||
+					echo "rollcall: restart $unit, so that it loads $extension" >&2
+			else
+				systemctl try-restart "$unit" >/dev/null 2>&1 || true
+			fi
 		done
 	elif [ -x /etc/init.d/osqueryd ] && /etc/init.d/osqueryd status >/dev/null 2>&1; then
 		/etc/init.d/osqueryd restart >/dev/null 2>&1 || true
