@@ -51,7 +51,7 @@ func (b *builder) dpkg() {
 			continue
 		}
 		name, _, _ := strings.Cut(full, ":")
-		i, ok := b.pkg(Package{Name: name, Version: versions[full], Manager: "dpkg"}, source{'d', dpkgInfo + "/" + full + ".md5sums"})
+		i, ok := b.pkg(Package{Name: name, Version: versions[full], Manager: "dpkg"}, source{kind: 'd', at: dpkgInfo + "/" + full + ".md5sums"})
 		if !ok {
 			return
 		}

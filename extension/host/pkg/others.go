@@ -21,7 +21,7 @@ func (b *builder) apk() {
 		parseApk(b.file(at), func(name, v, file, _ string) {
 			if name != last || v != version {
 				last, version = name, v
-				p, ok = b.pkg(Package{Name: strings.Clone(name), Version: strings.Clone(v), Manager: "apk"}, source{'a', at})
+				p, ok = b.pkg(Package{Name: strings.Clone(name), Version: strings.Clone(v), Manager: "apk"}, source{kind: 'a', at: at})
 			}
 			if ok {
 				b.path(file, p)
@@ -111,7 +111,7 @@ func (b *builder) pacman() {
 		if v := desc["%VERSION%"]; len(v) > 0 {
 			p.Version = strings.Clone(v[0])
 		}
-		i, ok := b.pkg(p, source{'p', dir})
+		i, ok := b.pkg(p, source{kind: 'p', at: dir})
 		if !ok {
 			return
 		}

@@ -1,6 +1,6 @@
 // Package pkg tells which software package a file of a Linux host belongs to, and
 // whether the file is still what the package brought. It reads the databases of
-// dpkg, apk and pacman itself and starts no program.
+// dpkg, rpm, apk and pacman itself and starts no program.
 //
 // The databases are as good as root: who is root can change them. A file that
 // verifies is one nobody changed without that.
@@ -11,10 +11,12 @@ import (
 	"crypto/md5"  //nolint:gosec // what dpkg's database has
 	"crypto/sha1" //nolint:gosec // what apk's database has
 	"crypto/sha256"
+	"crypto/sha512"
 	"errors"
 	"fmt"
 	"hash"
 	"hash/maphash"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -41,7 +43,7 @@ const (
 type Package struct {
 	Name    string
 	Version string
-	Manager string // dpkg, apk or pacman
+	Manager string // dpkg, rpm, apk or pacman
 }
 
 // ErrTooLarge is the error of Verify for a file larger than MaxVerify.
@@ -60,6 +62,7 @@ type DB struct {
 	stamp    stamp
 	ix       *index
 	verified map[string]verdict
+	last     header
 	problems []string
 }
 
@@ -85,6 +88,8 @@ type index struct {
 	movedTo map[string]string
 	conf    map[uint64][16]byte // md5 of configuration files
 	merged  bool                // /lib is /usr/lib
+	sbin    bool                // /usr/sbin is /usr/bin
+	rpms    rpmFile
 }
 
 type owned struct {
@@ -94,8 +99,9 @@ type owned struct {
 
 // source says where the digests of a package's files are.
 type source struct {
-	kind byte // 'd' dpkg, 'a' apk, 'p' pacman
+	kind byte // 'd' dpkg, 'r' rpm, 'a' apk, 'p' pacman
 	at   string
+	key  uint64 // where rpm has it
 }
 
 type diversion struct {
@@ -155,28 +161,37 @@ func (d *DB) Verify(ctx context.Context, p string) (ok, known bool, err error) {
 	if !found {
 		return false, false, nil
 	}
-	want := d.digest(i, name)
-	if want == nil {
-		return false, false, nil
+	if d.ix.sources[i].kind == 'r' {
+		ok, known, err = d.compare(ctx, p, at, i, name)
+	} else {
+		ok, known, err = d.same(ctx, at, d.digest(i, name))
 	}
-	if at.Info.Size > MaxVerify {
-		return false, false, fmt.Errorf("verify %s: %w", p, ErrTooLarge)
-	}
-	h := newHash(len(want))
-	if h == nil {
-		return false, false, nil
-	}
-	if err := d.tree.Hash(ctx, at, h, MaxVerify); err != nil {
+	if err != nil {
 		return false, false, fmt.Errorf("verify %s: %w", p, err)
 	}
-	ok = string(h.Sum(nil)) == string(want)
 	if len(d.verified) >= maxCached {
 		clear(d.verified)
 	}
 	if at.Info.CTime < d.now().Add(-100*time.Millisecond).UnixNano() {
-		d.verified[p] = verdict{at.Info, ok, true}
+		d.verified[p] = verdict{at.Info, ok, known}
 	}
-	return ok, true, nil
+	return ok, known, nil
+}
+
+// same hashes a file and compares; known is false where there is nothing to compare
+// with.
+func (d *DB) same(ctx context.Context, at files.Resolved, want []byte) (ok, known bool, err error) {
+	h := newHash(len(want))
+	if h == nil {
+		return false, false, nil
+	}
+	if at.Info.Size > MaxVerify {
+		return false, false, ErrTooLarge
+	}
+	if err := d.tree.Hash(ctx, at, h, MaxVerify); err != nil {
+		return false, false, err
+	}
+	return string(h.Sum(nil)) == string(want), true, nil
 }
 
 // Remembered is Verify without reading the file: fresh is false when it would have
@@ -203,16 +218,24 @@ func newHash(size int) hash.Hash {
 		return sha1.New() //nolint:gosec // see above
 	case sha256.Size:
 		return sha256.New()
+	case sha256.Size224:
+		return sha256.New224()
+	case sha512.Size384:
+		return sha512.New384()
+	case sha512.Size:
+		return sha512.New()
 	}
 	return nil
 }
 
 // stamp tells whether the databases changed.
-type stamp [8]files.Info
+type stamp [17]files.Info
 
 var stampPaths = [...]string{
 	"/var/lib/dpkg/info", "/var/lib/dpkg/status", "/var/lib/dpkg/diversions", "/var/lib/dpkg/status.d",
-	"/lib/apk/db/installed", "/usr/lib/apk/db/installed", "/var/lib/pacman/local", "/lib",
+	"/lib/apk/db/installed", "/usr/lib/apk/db/installed", "/var/lib/pacman/local", "/lib", "/usr/sbin",
+	"/var/lib/rpm/rpmdb.sqlite", "/var/lib/rpm/rpmdb.sqlite-wal", "/var/lib/rpm/Packages.db", "/var/lib/rpm/Packages",
+	"/usr/lib/sysimage/rpm/rpmdb.sqlite", "/usr/lib/sysimage/rpm/rpmdb.sqlite-wal", "/usr/lib/sysimage/rpm/Packages.db", "/usr/lib/sysimage/rpm/Packages",
 }
 
 // refresh reads the databases anew when they changed. The caller holds mu.
@@ -223,11 +246,11 @@ func (d *DB) refresh() {
 	}
 	d.checked = now
 	var st stamp
-	tree := files.New(d.root, files.Options{})
+	tree := files.New(d.root, files.Options{Trust: []uint32{uint32(os.Geteuid())}})
 	d.tree = tree
 	for i, p := range stampPaths {
 		if at, err := tree.Parent(p, 0); err == nil {
-			if p == "/lib" {
+			if p == "/lib" || p == "/usr/sbin" {
 				at.Info = files.Info{Mode: at.Info.Mode}
 			}
 			st[i] = at.Info
@@ -245,7 +268,11 @@ func (d *DB) refresh() {
 	if at, err := tree.Resolve("/lib", 0); err == nil && at.Path == "/usr/lib" {
 		b.ix.merged = true
 	}
+	if at, err := tree.Resolve("/usr/sbin", 0); err == nil && at.Path == "/usr/bin" {
+		b.ix.sbin = true
+	}
 	b.dpkg()
+	b.rpm()
 	b.apk()
 	b.pacman()
 	slices.SortFunc(b.ix.paths, func(x, y owned) int {
@@ -260,18 +287,21 @@ func (d *DB) refresh() {
 	b.ix.paths = slices.Clip(b.ix.paths)
 	d.ix = b.ix
 	d.problems = b.problems
+	d.last = header{}
 	clear(d.verified)
 }
 
 // canonical spells a path one way where the top directories are links into /usr.
 func (ix *index) canonical(p string) string {
-	if !ix.merged || len(p) < 5 {
-		return p
+	if ix.merged && len(p) >= 5 {
+		switch {
+		case strings.HasPrefix(p, "/bin/"), strings.HasPrefix(p, "/sbin/"), strings.HasPrefix(p, "/lib/"), strings.HasPrefix(p, "/lib32/"),
+			strings.HasPrefix(p, "/lib64/"), strings.HasPrefix(p, "/libx32/"):
+			p = "/usr" + p
+		}
 	}
-	switch {
-	case strings.HasPrefix(p, "/bin/"), strings.HasPrefix(p, "/sbin/"), strings.HasPrefix(p, "/lib/"), strings.HasPrefix(p, "/lib32/"),
-		strings.HasPrefix(p, "/lib64/"), strings.HasPrefix(p, "/libx32/"):
-		return "/usr" + p
+	if rest, ok := strings.CutPrefix(p, "/usr/sbin/"); ok && ix.sbin {
+		p = "/usr/bin/" + rest
 	}
 	return p
 }

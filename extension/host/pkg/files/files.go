@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path"
 	"strings"
 )
@@ -514,13 +515,22 @@ func (t *Tree) Readlink(p string) (string, error) {
 	return s, err
 }
 
+// Path is where a path leads, as this process must spell it.
+func (t *Tree) Path(r Resolved) string { return t.root + r.Path }
+
+// Open opens the regular file a path leads to. A link that appeared on the way since
+// is not followed.
+func (t *Tree) Open(r Resolved) (*os.File, error) {
+	if !r.Info.IsRegular() {
+		return nil, fmt.Errorf("%s is a %s: %w", r.Path, r.Info.Kind(), ErrNotRegular)
+	}
+	return openFile(t.root, r.Path)
+}
+
 // Hash writes the regular file a path leads to into w, unless it is longer than
 // limit.
 func (t *Tree) Hash(ctx context.Context, r Resolved, w io.Writer, limit int64) error {
-	if !r.Info.IsRegular() {
-		return fmt.Errorf("%s is a %s: %w", r.Path, r.Info.Kind(), ErrNotRegular)
-	}
-	f, err := openFile(t.root, r.Path)
+	f, err := t.Open(r)
 	if err != nil {
 		return err
 	}
