@@ -26,18 +26,24 @@ option custom_rollcall holds. "schema" prints the JSON Schema of all options, wh
 editors complete and check by.
 
 Flags:
+
+Examples:
+  rollcall config check /etc/rollcall/rollcall.yaml
+  rollcall config check --central fleet.json
+  rollcall config show --format json
+  rollcall config schema > rollcall.schema.json
 `
 
 func runConfig(_ context.Context, env *environment, args []string) error {
 	flags := newFlags(env, "config", configHelp)
 	var f configFlags
-	flags.StringVar(&f.central, "central", "", "file with a fleet's configuration (JSON)")
+	flags.StringVar(&f.central, "central", "", "`file` with a fleet's configuration (JSON)")
 	flags.StringVar(&f.format, "format", "text", "show: text or json")
 	sub := ""
 	if len(args) > 0 && args[0] != "" && args[0][0] != '-' {
 		sub, args = args[0], args[1:]
 	}
-	if err := flags.Parse(args); err != nil {
+	if err := parse(flags, args); err != nil {
 		return err
 	}
 	if f.format != "text" && f.format != "json" {

@@ -135,7 +135,7 @@ func TestConfigSchema(t *testing.T) {
 
 func TestConfigHelp(t *testing.T) {
 	_, stdout, _ := configCommand(t, "", "--help")
-	if !strings.HasPrefix(stdout, "Usage: rollcall config") || !strings.Contains(stdout, "\n  -central") {
+	if !strings.HasPrefix(stdout, "Usage: rollcall config") || !strings.Contains(stdout, "\n  --central") {
 		t.Errorf("%s", stdout)
 	}
 }

@@ -31,6 +31,9 @@ configuration, scheduled queries, known agents and decisions by example, as page
 in the forms that Fleet and osquery read.
 
 Flags:
+
+Examples:
+  rollcall docs --out docs
 `
 
 // generated heads every page, as a comment that no reader sees.
@@ -47,9 +50,9 @@ type page struct {
 
 func runDocs(_ context.Context, env *environment, args []string) error {
 	flags := newFlags(env, "docs", docsHelp)
-	out := flags.String("out", "", "directory to write to, \"docs\" in the repository")
-	cases := flags.String("cases", "tests/cases/cases.yml", "file of the decisions by example; their page is left out without it")
-	if err := flags.Parse(args); err != nil {
+	out := flags.String("out", "", "`dir`ectory to write to, \"docs\" in the repository")
+	cases := flags.String("cases", "tests/cases/cases.yml", "`file` of the decisions by example; their page is left out without it")
+	if err := parse(flags, args); err != nil {
 		return err
 	}
 	if flags.NArg() > 0 {

@@ -26,6 +26,11 @@ changes nothing and starts no program; as root it sees all.
 Ends with status 0 when all is well, 1 with warnings, 2 with failures.
 
 Flags:
+
+Examples:
+  rollcall doctor
+  rollcall doctor --all
+  rollcall doctor --format json
 `
 
 // status is the end of a command that said already why it ends so.
@@ -36,11 +41,11 @@ func (s *status) Error() string { return fmt.Sprintf("status %d", s.code) }
 func runDoctor(ctx context.Context, env *environment, args []string) error {
 	fs := newFlags(env, "doctor", doctorHelp)
 	format := fs.String("format", "text", "text or json")
-	configFile := fs.String("config", "", "configuration file")
-	stateDir := fs.String("state", "", "directory of the state")
+	configFile := fs.String("config", "", "configuration `file`")
+	stateDir := fs.String("state", "", "`dir`ectory of the state")
 	all := fs.Bool("all", false, "say of what is optional, too, how it is turned on")
-	flagFile := fs.String("flagfile", "", "osquery's flag file, where it is not at a usual place")
-	if err := fs.Parse(args); err != nil {
+	flagFile := fs.String("flagfile", "", "osquery's flag `file`, where it is not at a usual place")
+	if err := parse(fs, args); err != nil {
 		return err
 	}
 	switch {

@@ -23,6 +23,12 @@ order, and the analyst's questions answered. The beginning of an ID is enough.
 Without an ID it lists the incidents, the most urgent first.
 
 Flags:
+
+Examples:
+  rollcall incident
+  rollcall incident --from /evidence --all
+  rollcall incident b6dc
+  rollcall incident b6dc --allow
 `
 
 func runIncident(ctx context.Context, env *environment, args []string) (err error) {
@@ -32,7 +38,7 @@ func runIncident(ctx context.Context, env *environment, args []string) (err erro
 	format := fs.String("format", "text", "text, markdown or json")
 	all := fs.Bool("all", false, "list those that were only recorded, too")
 	allow := fs.Bool("allow", false, "print the expiring configuration entry that would attribute it")
-	if err := fs.Parse(args); err != nil {
+	if err := parse(fs, args); err != nil {
 		return err
 	}
 	if fs.NArg() > 1 {

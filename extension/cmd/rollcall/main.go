@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/osquery-rollcall/rollcall/extension/config"
 	"github.com/osquery-rollcall/rollcall/extension/version"
 )
 
@@ -92,6 +93,9 @@ func dispatch(ctx context.Context, env *environment, args []string) error {
 	}
 	switch args[0] {
 	case "help", "-h", "-help", "--help":
+		if args[0] == "help" && len(args) > 1 && args[1] != "help" {
+			return dispatch(ctx, env, []string{args[1], "--help"})
+		}
 		help(env.stdout)
 		return nil
 	case "-version", "--version":
@@ -106,7 +110,11 @@ func dispatch(ctx context.Context, env *environment, args []string) error {
 			return err
 		}
 	}
-	return usage("no command %q; see rollcall --help", args[0])
+	var names []string
+	for _, c := range commands() {
+		names = append(names, c.name)
+	}
+	return usage("no command %q%s; rollcall --help lists them", args[0], config.Nearest(args[0], names))
 }
 
 // isFlagError tells the flag package's own errors, which have no type.
@@ -135,7 +143,8 @@ Examples:
   rollcall query "SELECT component, state, remedy FROM service_discovery_health"
   rollcall query --for 30s "SELECT username, cmdline, score FROM service_discovery_events"
   rollcall incident --from /evidence/logs
+  rollcall report --out report.html
 
-"rollcall COMMAND --help" says more about each.
+"rollcall COMMAND --help" says more about each. NO_COLOR=1 turns colours off.
 `)
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -27,13 +28,72 @@ func call(t *testing.T, stdin string, args ...string) (code int, stdout, stderr 
 	return run(context.Background(), env, args), out.String(), errs.String()
 }
 
+// TestExamplesInHelp: every command has examples, of flags that it has.
+func TestExamplesInHelp(t *testing.T) {
+	flags := regexp.MustCompile(`--[a-z-]+`)
+	seen := 0
+	for _, c := range append(commands(), command{name: "packs check"}) {
+		if c.name == "version" {
+			continue
+		}
+		code, help, errs := call(t, "", append(strings.Fields(c.name), "--help")...)
+		if code != 0 || errs != "" || !strings.HasPrefix(help, "Usage: rollcall "+c.name) {
+			t.Errorf("%s --help: exit %d, %q, %.60q", c.name, code, errs, help)
+		}
+		if name := strings.Fields(c.name); len(name) == 1 {
+			if _, same, _ := call(t, "", "help", c.name); same != help {
+				t.Errorf("rollcall help %s says something else", c.name)
+			}
+		}
+		_, examples, ok := strings.Cut(help, "\nExamples:\n")
+		_, list, _ := strings.Cut(strings.TrimSuffix(help, examples), "\nFlags:\n")
+		if !ok {
+			t.Errorf("%s --help has no examples", c.name)
+		}
+		for _, line := range strings.Split(strings.TrimSpace(examples), "\n") {
+			if !strings.Contains(line, "rollcall "+strings.Fields(c.name)[0]) {
+				t.Errorf("%s: example %q is of another command", c.name, line)
+			}
+			for _, f := range flags.FindAllString(strings.NewReplacer("'", " ", `"`, " ").Replace(line[strings.Index(line, "rollcall"):]), -1) {
+				if seen++; !strings.Contains(list, "  "+f+" ") && f != "--type" {
+					t.Errorf("%s: example %q has the flag %s, which is not listed", c.name, line, f)
+				}
+			}
+		}
+	}
+	if seen < 15 {
+		t.Errorf("only %d flags in examples", seen)
+	}
+}
+
+// TestFlagsInAnyOrder: people write flags behind what they are about, too.
+func TestFlagsInAnyOrder(t *testing.T) {
+	sql := "SELECT 7 AS seven"
+	for _, args := range [][]string{
+		{"query", "--temporary", "--format", "csv", sql}, {"query", sql, "--temporary", "--format=csv"},
+		{"query", "--temporary", sql, "--format", "csv"}, {"query", "--format", "csv", "--temporary", "--", sql},
+	} {
+		if code, out, errs := call(t, "", args...); code != 0 || !strings.Contains(out, "seven\n7\n") {
+			t.Errorf("%q: exit %d, %q %s", args, code, out, errs)
+		}
+	}
+	// Behind "--" nothing is a flag, and of a command line that is scored everything is its own.
+	if code, _, errs := call(t, "", "query", "--temporary", "--", sql, "--format"); code != 2 || !strings.Contains(errs, "name one SQL text") {
+		t.Errorf("exit %d, %s", code, errs)
+	}
+	if code, out, errs := call(t, "", "score", "systemctl", "list-units", "--type=service"); code != 0 || !strings.Contains(out, "systemctl list-units --type=service") {
+		t.Errorf("exit %d, %s%s", code, out, errs)
+	}
+}
+
 func TestMistakesInTheCall(t *testing.T) {
 	for _, c := range []struct {
 		args []string
 		want string
 	}{
 		{nil, "name a command"},
-		{[]string{"scroe"}, `no command "scroe"`},
+		{[]string{"scroe"}, `no command "scroe", did you mean "score"?`},
+		{[]string{"unheard-of"}, `no command "unheard-of"; rollcall --help lists them`},
 		{[]string{"query"}, "name one SQL text"},
 		{[]string{"query", "a", "b"}, "name one SQL text"},
 		{[]string{"query", "--nonsense", "a"}, "flag provided but not defined: -nonsense"},

@@ -21,6 +21,11 @@ Without --out the queries go to standard output, without what belongs to them.
 "packs check" says what is wrong with packs of any of these forms.
 
 Flags:
+
+Examples:
+  rollcall packs --format fleet --out fleet
+  rollcall packs --format osquery --shard 10 --out packs
+  rollcall packs check packs/t1007.conf
 `
 
 func runPacks(ctx context.Context, env *environment, args []string) error {
@@ -29,12 +34,12 @@ func runPacks(ctx context.Context, env *environment, args []string) error {
 	}
 	fs := newFlags(env, "packs", packsHelp)
 	format := fs.String("format", packs.Osquery, strings.Join(packs.Formats(), ", "))
-	out := fs.String("out", "", "directory to write to")
+	out := fs.String("out", "", "`dir`ectory to write to")
 	var o packs.Options
 	fs.BoolVar(&o.FleetQueries, "fleet-queries", false, "fleet: the form before Fleet 4.83, \"queries\" for \"reports\"")
 	fs.BoolVar(&o.FleetFree, "fleet-free", false, "fleet: leave out the labels, which need Fleet Premium")
-	fs.IntVar(&o.Shard, "shard", 100, "osquery and osctrl: percentage of the hosts that run the packs")
-	if err := fs.Parse(args); err != nil {
+	fs.IntVar(&o.Shard, "shard", 100, "osquery and osctrl: `percent` of the hosts that run the packs")
+	if err := parse(fs, args); err != nil {
 		return err
 	}
 	if fs.NArg() > 0 {

@@ -22,6 +22,10 @@ catalogue. Without a file it checks what "rollcall packs" writes.
 An error ends it with status 1; a warning does not.
 
 Flags:
+
+Examples:
+  rollcall packs check
+  rollcall packs check --quiet /etc/osquery/packs/t1007.conf
 `
 
 // errFindings is the end of a check that found errors.
@@ -30,7 +34,7 @@ var errFindings = errors.New("packs check: there are errors")
 func runPacksCheck(ctx context.Context, env *environment, args []string) (err error) {
 	fs := newFlags(env, "packs check", packsCheckHelp)
 	quiet := fs.Bool("quiet", false, "leave warnings out")
-	if err := fs.Parse(args); err != nil {
+	if err := parse(fs, args); err != nil {
 		return err
 	}
 	c, err := check.New(ctx)

@@ -37,6 +37,12 @@ Name --from once for each; "--from -" reads standard input. The state is then a
 temporary one unless --state names a directory.
 
 Flags:
+
+Examples:
+  rollcall query "SELECT component, state, remedy FROM service_discovery_health"
+  rollcall query --for 30s "SELECT username, cmdline, score FROM service_discovery_events"
+  rollcall query --from /evidence "SELECT name, action, score FROM service_install_events"
+  rollcall query --format csv "SELECT name, path, account FROM service_inventory" > services.csv
 `
 
 const shellHelp = `Usage: rollcall shell [flags]
@@ -44,6 +50,11 @@ const shellHelp = `Usage: rollcall shell [flags]
 Reads SQL statements and commands (.help) and answers them.
 
 Flags:
+
+Examples:
+  rollcall shell
+  rollcall shell --from /evidence
+  echo "SELECT title FROM service_discovery_rules;" | rollcall shell --mode line
 `
 
 // session is the tables opened for a person.
@@ -134,6 +145,9 @@ func (s *session) collect(ctx context.Context, env *environment, d time.Duration
 		return nil
 	}
 	fmt.Fprintf(env.stderr, "rollcall: collecting for %v\n", d)
+	defer startWaiting(env.stderr, func(since time.Duration) string {
+		return fmt.Sprintf("rollcall: %d s left", int((d-since).Seconds()+0.5))
+	})()
 	select {
 	case <-time.After(d):
 	case <-ctx.Done():
@@ -189,7 +203,7 @@ func runQuery(ctx context.Context, env *environment, args []string) (err error) 
 	f.flags(fs)
 	format := fs.String("format", term.Table, strings.Join(term.Formats(), ", "))
 	duration := fs.Duration("for", 0, "collect this long before answering")
-	if err := fs.Parse(args); err != nil {
+	if err := parse(fs, args); err != nil {
 		return err
 	}
 	if fs.NArg() != 1 {
@@ -206,7 +220,8 @@ func runQuery(ctx context.Context, env *environment, args []string) (err error) 
 		}
 		sql = string(b)
 	}
-	out := bufio.NewWriter(env.stdout)
+	stop := func() {}
+	out := bufio.NewWriter(&firstWrite{env.stdout, func() { stop() }})
 	w, err := term.New(*format, out, terminal(env))
 	if err != nil {
 		return usage("query: %v", err)
@@ -219,6 +234,8 @@ func runQuery(ctx context.Context, env *environment, args []string) (err error) 
 	if err := s.collect(ctx, env, *duration); err != nil {
 		return fmt.Errorf("collect evidence: %w", err)
 	}
+	stop = startWaiting(env.stderr, working)
+	defer func() { stop() }()
 	if err := s.db.Run(ctx, sql, sqlshell.Texts(w)); err != nil {
 		return errors.Join(err, out.Flush())
 	}
@@ -230,7 +247,7 @@ func runShell(ctx context.Context, env *environment, args []string) (err error) 
 	var f sessionFlags
 	f.flags(fs)
 	mode := fs.String("mode", term.Table, strings.Join(term.Formats(), ", "))
-	if err := fs.Parse(args); err != nil {
+	if err := parse(fs, args); err != nil {
 		return err
 	}
 	if fs.NArg() > 0 {
@@ -249,6 +266,10 @@ func runShell(ctx context.Context, env *environment, args []string) (err error) 
 	opts := repl.Options{
 		DB: s.db, Out: env.stdout, Err: env.stderr, Modes: term.Formats(), Mode: *mode, Visible: looks.Visible,
 		NewWriter: func(mode string, w io.Writer) (sqlshell.TextSink, error) { return term.New(mode, w, looks) },
+		Waiting: func(w io.Writer) (io.Writer, func()) {
+			stop := startWaiting(env.stderr, working)
+			return &firstWrite{w, stop}, stop
+		},
 	}
 	if in, ok := env.stdin.(*os.File); ok && isatty.IsTerminal(in.Fd()) {
 		history, err := repl.HistoryPath(env.getenv)

@@ -34,6 +34,11 @@ Without --from it is of this host's own state. --from names, as often as needed,
   - recorded evidence, as for "rollcall query": it is judged now.
 
 Flags:
+
+Examples:
+  rollcall report --out report.html
+  rollcall report --from /var/log/osquery/osqueryd.results.log --days 7 --out week.html
+  rollcall report --from /evidence --title "Case 42" --out case42.html
 `
 
 // The bounds of a search for results in a folder.
@@ -45,14 +50,14 @@ const (
 func runReport(ctx context.Context, env *environment, args []string) error {
 	flags := newFlags(env, "report", reportHelp)
 	var f sessionFlags
-	flags.Var(&f.from, "from", "state directory, results log, or file or folder of recorded evidence; - for results on standard input; can be given again")
-	flags.StringVar(&f.configFile, "config", "", "configuration file, to judge recorded evidence by")
-	flags.StringVar(&f.fieldMaps, "fieldmap", "", "file of field maps for JSON of other forms")
+	flags.Var(&f.from, "from", "state directory, results log, or `path` of recorded evidence; - for results on standard input; can be given again")
+	flags.StringVar(&f.configFile, "config", "", "configuration `file`, to judge recorded evidence by")
+	flags.StringVar(&f.fieldMaps, "fieldmap", "", "`file` of field maps for JSON of other forms")
 	flags.BoolVar(&f.verbose, "verbose", false, "log what is going on")
-	out := flags.String("out", "", "file to write, - for standard output")
+	out := flags.String("out", "", "`file` to write, - for standard output")
 	title := flags.String("title", "", "title of the page")
-	days := flags.Int("days", 0, "leave out what is older than this many days before the newest; 0 is all")
-	if err := flags.Parse(args); err != nil {
+	days := flags.Int("days", 0, "leave out what is older than this `number` of days before the newest; 0 is all")
+	if err := parse(flags, args); err != nil {
 		return err
 	}
 	switch {

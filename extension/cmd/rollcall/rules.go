@@ -11,12 +11,12 @@ import (
 )
 
 func (f *sessionFlags) flags(fs *flag.FlagSet) {
-	fs.StringVar(&f.configFile, "config", "", "configuration file")
-	fs.StringVar(&f.stateDir, "state", "", "directory of the state")
+	fs.StringVar(&f.configFile, "config", "", "configuration `file`")
+	fs.StringVar(&f.stateDir, "state", "", "`dir`ectory of the state")
 	fs.BoolVar(&f.temporary, "temporary", false, "forget everything at the end: no state is read or written")
 	fs.BoolVar(&f.verbose, "verbose", false, "log what is going on")
-	fs.Var(&f.from, "from", "file or folder of recorded evidence, or - for standard input; can be given again")
-	fs.StringVar(&f.fieldMaps, "fieldmap", "", "file of field maps for JSON of other forms")
+	fs.Var(&f.from, "from", "file or folder (`path`) of recorded evidence, or - for standard input; can be given again")
+	fs.StringVar(&f.fieldMaps, "fieldmap", "", "`file` of field maps for JSON of other forms")
 }
 
 const rulesHelp = `Usage: rollcall rules [flags]
@@ -27,13 +27,17 @@ Sigma rules (SigmaHQ's "rules", say) and prints how many process_creation rules
 load, and why the others don't.
 
 Flags:
+
+Examples:
+  rollcall rules
+  rollcall rules --survey sigma/rules
 `
 
 func runRules(_ context.Context, env *environment, args []string) error {
 	fs := newFlags(env, "rules", rulesHelp)
-	configFile := fs.String("config", "", "configuration file")
-	survey := fs.String("survey", "", "directory of Sigma rules")
-	if err := fs.Parse(args); err != nil {
+	configFile := fs.String("config", "", "configuration `file`")
+	survey := fs.String("survey", "", "`dir`ectory of Sigma rules")
+	if err := parse(fs, args); err != nil {
 		return err
 	}
 	if fs.NArg() > 0 {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"runtime"
@@ -76,6 +75,11 @@ manager holds; the objects are then events 7045 and 4697 (id, ServiceName,
 ImagePath, ServiceType, StartType, AccountName, installer).
 
 Flags:
+
+Examples:
+  rollcall score 'cmd /c "s^c  qu^ery | find /i "running""'
+  rollcall score --parent /usr/sbin/nginx --user www-data 'systemctl list-units --type=service'
+  rollcall score --installs --name Updater 'C:\Users\Public\u.exe -k'
 `
 
 func runScore(ctx context.Context, env *environment, args []string) error {
@@ -86,10 +90,11 @@ func runScore(ctx context.Context, env *environment, args []string) error {
 	fs.StringVar(&in.Parent, "parent", "", "image of the parent")
 	fs.StringVar(&in.User, "user", "", "user who runs it")
 	format := fs.String("format", "text", "text or json")
-	configFile := fs.String("config", "", "configuration file")
+	configFile := fs.String("config", "", "configuration `file`")
 	installs := fs.Bool("installs", false, "score installs of services instead of command lines")
 	var install installInput
 	install.flags(fs)
+	// What follows the first word is of the command line, flags too.
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -291,22 +296,4 @@ func nonEmpty(s, other string) string {
 		return other
 	}
 	return s
-}
-
-// newFlags returns a flag set that prints its help to stdout when asked for it. A
-// mistake prints nothing: it is said once, by run.
-func newFlags(env *environment, name, help string) *flag.FlagSet {
-	fs := flag.NewFlagSet(name, flag.ContinueOnError)
-	var mistake strings.Builder // the flag package writes it before it calls Usage
-	fs.SetOutput(&mistake)
-	fs.Usage = func() {
-		if mistake.Len() > 0 {
-			return
-		}
-		fmt.Fprint(env.stdout, help)
-		fs.SetOutput(env.stdout)
-		fs.PrintDefaults()
-		fs.SetOutput(&mistake)
-	}
-	return fs
 }

@@ -19,6 +19,17 @@ func commandHelp() [][2]string {
 	}
 }
 
+// examples are statements to begin with.
+func examples() []string {
+	return []string{
+		"SELECT decision, severity, summary FROM service_incidents ORDER BY score DESC LIMIT 10;",
+		"SELECT datetime(time, 'unixepoch') AS at, username, cmdline, score FROM service_discovery_events ORDER BY time DESC LIMIT 10;",
+		"SELECT name, action, score, attribution FROM service_install_events WHERE score >= 40;",
+		"SELECT score, severity, reasons FROM service_discovery_score WHERE cmdline = 'sc query';",
+		"SELECT component, state, remedy FROM service_discovery_health WHERE state <> 'ok';",
+	}
+}
+
 // command splits a line that is a command into its words.
 func command(line string) ([]string, bool) {
 	words := strings.Fields(strings.TrimRight(strings.TrimSpace(line), ";"))
@@ -50,6 +61,11 @@ func (s *shell) runCommand(words []string) error {
 			s.print(fmt.Sprintf("%-18s %s", h[0], h[1]))
 		}
 		s.print("Modes: " + strings.Join(s.Modes, ", "))
+		s.print("Tab completes tables, columns and commands; the arrow keys bring back what was typed.")
+		s.print("Examples:")
+		for _, e := range examples() {
+			s.print("  " + e)
+		}
 	case ".tables":
 		if tooMany(1) {
 			break

@@ -59,6 +59,10 @@ type Options struct {
 	Modes []string
 	Mode  string
 
+	// Waiting tells the person that a run takes its time, until something is written to
+	// the writer it returns or stop is called. Nil tells nothing.
+	Waiting func(w io.Writer) (out io.Writer, stop func())
+
 	// Interactive says that a person types: there are greetings and prompts,
 	// errors are no failure of the shell, and Ctrl-C stops a query only.
 	Interactive bool
@@ -222,7 +226,13 @@ func (s *shell) remember(sql string) {
 // runSQL runs statements that began at a line of the script. Its error ends the
 // session.
 func (s *shell) runSQL(ctx context.Context, sql string, line int) error {
-	w, err := s.NewWriter(s.Mode, s.out)
+	var out io.Writer = s.out
+	stop := func() {}
+	if s.Waiting != nil {
+		out, stop = s.Waiting(s.out)
+	}
+	defer stop()
+	w, err := s.NewWriter(s.Mode, out)
 	if err != nil {
 		return err
 	}
@@ -231,6 +241,7 @@ func (s *shell) runSQL(ctx context.Context, sql string, line int) error {
 	err = s.cancellable(ctx, func(ctx context.Context) error {
 		return s.DB.Run(ctx, sql, sqlshell.Texts(counter))
 	})
+	stop()
 	switch {
 	case s.out.err != nil:
 		return fmt.Errorf("write the results: %w", s.out.err)
