@@ -63,16 +63,6 @@ func greater(have *int64, n int64) *int64 {
 	return have
 }
 
-func itoa(n int64) string { return strconv.FormatInt(n, 10) }
-
-// known writes a number that is unknown when zero.
-func known(n int64) string {
-	if n == 0 {
-		return ""
-	}
-	return itoa(n)
-}
-
 func yes(b bool) string {
 	if b {
 		return "1"

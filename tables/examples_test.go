@@ -14,7 +14,7 @@ import (
 
 // coreTable stands in for one of osquery's own.
 func coreTable(name string, columns []string, rows ...map[string]string) *tables.Table {
-	t := &tables.Table{Name: name, Generate: func(context.Context, table.QueryContext) ([]map[string]string, error) { return rows, nil }}
+	t := &tables.Table{Name: name, Generate: tables.FromMaps(func(context.Context, table.QueryContext) ([]map[string]string, error) { return rows, nil })}
 	for _, c := range columns {
 		t.Columns = append(t.Columns, table.TextColumn(c))
 	}
@@ -90,7 +90,7 @@ func TestGuardUnderLoad(t *testing.T) {
 	g := tables.NewGuard(10*time.Second, slots, nil)
 	var mu sync.Mutex
 	running, most := 0, 0
-	tab := g.Wrap(&tables.Table{Name: "x", Generate: func(context.Context, table.QueryContext) ([]map[string]string, error) {
+	tab := g.Wrap(&tables.Table{Name: "x", Generate: tables.FromMaps(func(context.Context, table.QueryContext) ([]map[string]string, error) {
 		mu.Lock()
 		running++
 		most = max(most, running)
@@ -100,11 +100,11 @@ func TestGuardUnderLoad(t *testing.T) {
 		running--
 		mu.Unlock()
 		return []map[string]string{{}, {}}, nil
-	}})
+	})})
 	var wg sync.WaitGroup
 	for range callers {
 		wg.Go(func() {
-			if _, err := tab.Generate(context.Background(), table.QueryContext{}); err != nil {
+			if _, err := tab.Generate.Maps(context.Background(), table.QueryContext{}); err != nil {
 				t.Error(err)
 			}
 			g.Stats()
@@ -125,14 +125,14 @@ func TestGuardUnderLoad(t *testing.T) {
 func TestGuardGivesTheCallersEnd(t *testing.T) {
 	g := tables.NewGuard(time.Hour, 1, nil)
 	told := make(chan struct{})
-	tab := g.Wrap(&tables.Table{Name: "x", Generate: func(ctx context.Context, _ table.QueryContext) ([]map[string]string, error) {
+	tab := g.Wrap(&tables.Table{Name: "x", Generate: tables.FromMaps(func(ctx context.Context, _ table.QueryContext) ([]map[string]string, error) {
 		<-ctx.Done()
 		close(told)
 		return nil, ctx.Err()
-	}})
+	})})
 	ctx, cancel := context.WithCancel(context.Background())
 	time.AfterFunc(10*time.Millisecond, cancel)
-	if _, err := tab.Generate(ctx, table.QueryContext{}); err == nil {
+	if _, err := tab.Generate.Maps(ctx, table.QueryContext{}); err == nil {
 		t.Error("no error")
 	}
 	<-told

@@ -36,7 +36,7 @@ func clock() time.Time { return time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC) }
 // remembered is a store with a little of everything.
 type remembered struct{}
 
-func (remembered) Events(_ context.Context, _ store.Filter, fn func(*store.Event) error) (bool, error) {
+func (remembered) EventRows(_ context.Context, _ store.Filter, fn func(store.EventRow) error) (bool, error) {
 	full := store.Event{
 		ID: 7, EventID: "aa11", Recorded: 1_800_000_010, Score: 62, Severity: "high", Scope: "all", Family: "sc", RuleIDs: `["r1"]`,
 		Reasons: `[{"factor":"obfuscated","weight":1.6,"evidence":"caret"}]`, Technique: "T1007", Canonical: `["sc query"]`,
@@ -125,7 +125,7 @@ func TestRowsAreGolden(t *testing.T) {
 		{tables.ServiceDiscoveryScore(remembered{}, evidence.Linux, clock), equals("cmdline", "SC query", "ls")},
 	} {
 		t.Run(c.tab.Name, func(t *testing.T) {
-			rows, err := c.tab.Generate(context.Background(), c.q)
+			rows, err := c.tab.Generate.Maps(context.Background(), c.q)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -169,7 +169,7 @@ type broken struct{}
 
 var errBroken = errors.New("no disk")
 
-func (broken) Events(context.Context, store.Filter, func(*store.Event) error) (bool, error) {
+func (broken) EventRows(context.Context, store.Filter, func(store.EventRow) error) (bool, error) {
 	return false, errBroken
 }
 func (broken) Baselines(context.Context) (map[store.BaselineKey]baseline.State, error) {
@@ -185,7 +185,7 @@ func TestAStoreThatCannotBeReadIsAnError(t *testing.T) {
 		tables.ServiceDiscoveryEvents(broken{}, nobody{}), tables.ServiceDiscoveryBaselines(broken{}, clock),
 		tables.ServiceDiscoveryHealth(broken{}, remembered{}, clock), tables.ServiceDiscoveryRules(ruleSet(t), broken{}),
 	} {
-		if rows, err := tab.Generate(context.Background(), table.QueryContext{}); !errors.Is(err, errBroken) || len(rows) != 0 {
+		if rows, err := tab.Generate.Maps(context.Background(), table.QueryContext{}); !errors.Is(err, errBroken) || len(rows) != 0 {
 			t.Errorf("%s: %v, %v", tab.Name, rows, err)
 		}
 	}
@@ -194,7 +194,7 @@ func TestAStoreThatCannotBeReadIsAnError(t *testing.T) {
 // asked is every input of the score table's rows.
 func asked(t *testing.T, tab *tables.Table, q table.QueryContext) []string {
 	t.Helper()
-	rows, err := tab.Generate(context.Background(), q)
+	rows, err := tab.Generate.Maps(context.Background(), q)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,7 +273,7 @@ func TestScoreIsBounded(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := tab.Generate(ctx, q); !errors.Is(err, context.Canceled) {
+	if _, err := tab.Generate.Maps(ctx, q); !errors.Is(err, context.Canceled) {
 		t.Errorf("a cancelled call: %v", err)
 	}
 }

@@ -52,7 +52,7 @@ func NewGuard(deadline time.Duration, concurrent int, log hclog.Logger) *Guard {
 func (g *Guard) Wrap(t *Table) *Table {
 	guarded := *t
 	inner := t.Generate
-	guarded.Generate = func(ctx context.Context, q table.QueryContext) ([]map[string]string, error) {
+	guarded.Generate = func(ctx context.Context, q table.QueryContext) (*Rows, error) {
 		return g.call(ctx, t.Name, inner, q)
 	}
 	return &guarded
@@ -74,12 +74,12 @@ func (g *Guard) Stats() []Stats {
 }
 
 type outcome struct {
-	rows     []map[string]string
+	rows     *Rows
 	err      error
 	panicked bool
 }
 
-func (g *Guard) call(ctx context.Context, name string, gen table.GenerateFunc, q table.QueryContext) ([]map[string]string, error) {
+func (g *Guard) call(ctx context.Context, name string, gen Generator, q table.QueryContext) (*Rows, error) {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, g.deadline)
 	defer cancel()
@@ -109,7 +109,7 @@ func (g *Guard) call(ctx context.Context, name string, gen table.GenerateFunc, q
 	}
 }
 
-func (g *Guard) recovered(ctx context.Context, name string, gen table.GenerateFunc, q table.QueryContext) (o outcome) {
+func (g *Guard) recovered(ctx context.Context, name string, gen Generator, q table.QueryContext) (o outcome) {
 	defer func() {
 		if r := recover(); r != nil {
 			g.log.Error("table panicked", "table", name, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
@@ -133,7 +133,7 @@ func (g *Guard) count(name string, start time.Time, o outcome, also func(*Stats)
 		g.stats[name] = s
 	}
 	s.Calls++
-	s.Rows += int64(len(o.rows))
+	s.Rows += int64(o.rows.Len())
 	s.Busy += took
 	s.Slowest = max(s.Slowest, took)
 	s.Last = start

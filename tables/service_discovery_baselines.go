@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -36,26 +37,26 @@ func ServiceDiscoveryBaselines(r BaselineReader, clock func() time.Time) *Table 
 			integer("learned", "1 when enough days were seen to call a count unusual."),
 		},
 		Examples: []string{"SELECT username, family, mean_per_day, observations FROM service_discovery_baselines ORDER BY observations DESC"},
-		Generate: func(ctx context.Context, _ table.QueryContext) ([]map[string]string, error) {
+		Generate: func(ctx context.Context, _ table.QueryContext) (*Rows, error) {
 			all, err := r.Baselines(ctx)
 			if err != nil {
 				return nil, err
 			}
 			now := clock().Unix()
-			rows := make([]map[string]string, 0, len(all))
-			for k, s := range all {
-				s = s.Advance(now)
-				mean, variance := s.Predict(0)
-				rows = append(rows, map[string]string{
-					"rowid": keyed(k.Username, k.Family), "username": k.Username, "family": k.Family, "hour_of_week": profile(&s.Hours),
-					"mean_per_day": fmt.Sprintf("%.4f", mean), "variance": fmt.Sprintf("%.4f", variance),
-					"observations": itoa(int64(s.Observations)), "first_seen": known(s.FirstSeen), "last_seen": known(s.LastSeen), "learned": yes(s.Learned()),
-				})
-			}
+			rows := &Rows{}
 			// A map has no order; people and golden files like one.
-			slices.SortFunc(rows, func(a, b map[string]string) int {
-				return cmp.Or(strings.Compare(a["username"], b["username"]), strings.Compare(a["family"], b["family"]))
-			})
+			for _, k := range slices.SortedFunc(maps.Keys(all), func(a, b store.BaselineKey) int {
+				return cmp.Or(strings.Compare(a.Username, b.Username), strings.Compare(a.Family, b.Family))
+			}) {
+				s := all[k].Advance(now)
+				mean, variance := s.Predict(0)
+				rows.Add(keyed(k.Username, k.Family))
+				rows.Texts("username", k.Username, "family", k.Family, "hour_of_week", profile(&s.Hours),
+					"mean_per_day", fmt.Sprintf("%.4f", mean), "variance", fmt.Sprintf("%.4f", variance), "learned", yes(s.Learned()))
+				rows.Int("observations", int64(s.Observations))
+				rows.Known("first_seen", s.FirstSeen)
+				rows.Known("last_seen", s.LastSeen)
+			}
 			return rows, nil
 		},
 	}

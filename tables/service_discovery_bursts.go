@@ -1,6 +1,7 @@
 package tables
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -47,14 +48,14 @@ func ServiceDiscoveryBursts(r BurstReader, n Nudger) *Table {
 		Examples: []string{
 			"SELECT datetime(start_time, 'unixepoch') AS at, username, events, distinct_commands, score, severity FROM service_discovery_bursts WHERE updated > strftime('%s', 'now') - 86400 ORDER BY score DESC",
 		},
-		Generate: func(ctx context.Context, q table.QueryContext) ([]map[string]string, error) {
+		Generate: func(ctx context.Context, q table.QueryContext) (*Rows, error) {
 			n.Nudge()
 			var f store.Filter
 			f.RecordedFrom, f.RecordedTo = bounds(q, "updated")
 			f.TimeFrom, f.TimeTo = bounds(q, "end_time")
-			var rows []map[string]string
+			rows := &Rows{}
 			err := r.Bursts(ctx, f, func(x *incident.Burst) error {
-				rows = append(rows, burstRow(x))
+				addBurst(rows, x)
 				return nil
 			})
 			return rows, err
@@ -62,18 +63,19 @@ func ServiceDiscoveryBursts(r BurstReader, n Nudger) *Table {
 	}
 }
 
-func burstRow(x *incident.Burst) map[string]string {
-	row := map[string]string{
-		"rowid": keyed(x.ID), "burst_id": x.ID, "start_time": itoa(x.Start), "end_time": itoa(x.End), "recorded": itoa(x.Recorded), "updated": itoa(x.Updated),
-		"username": x.Actor.Username, "login_user": x.Actor.LoginUser, "session": x.Actor.Session, "host": x.Host, "origin": x.Origin,
-		"families": list(x.Families), "commands": list(x.Commands), "remote_hosts": list(x.Remotes), "events": itoa(x.Events), "distinct_commands": itoa(int64(len(x.Distinct))),
-		"attribution": string(x.Attribution().Kind), "score": itoa(int64(x.Score)), "severity": x.Severity, "reasons": list(x.Reasons), "incident_id": x.IncidentID,
-	}
-	if row["session"] == "" {
-		row["session"] = x.Actor.LogonID
-	}
+func addBurst(rows *Rows, x *incident.Burst) {
+	rows.Add(keyed(x.ID))
+	rows.Int("start_time", x.Start)
+	rows.Int("end_time", x.End)
+	rows.Int("recorded", x.Recorded)
+	rows.Int("updated", x.Updated)
+	rows.Int("events", x.Events)
+	rows.Int("distinct_commands", int64(len(x.Distinct)))
+	rows.Int("score", int64(x.Score))
+	rows.Texts("burst_id", x.ID, "username", x.Actor.Username, "login_user", x.Actor.LoginUser, "session", cmp.Or(x.Actor.Session, x.Actor.LogonID),
+		"host", x.Host, "origin", x.Origin, "families", list(x.Families), "commands", list(x.Commands), "remote_hosts", list(x.Remotes),
+		"attribution", string(x.Attribution().Kind), "severity", x.Severity, "reasons", list(x.Reasons), "incident_id", x.IncidentID)
 	if x.Tail > 0 {
-		row["expected_events"], row["tail_probability"] = fmt.Sprintf("%.4f", x.Expected), fmt.Sprintf("%.6g", x.Tail)
+		rows.Texts("expected_events", fmt.Sprintf("%.4f", x.Expected), "tail_probability", fmt.Sprintf("%.6g", x.Tail))
 	}
-	return row
 }

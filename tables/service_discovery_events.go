@@ -2,6 +2,7 @@ package tables
 
 import (
 	"context"
+	"slices"
 
 	"github.com/osquery/osquery-go/plugin/table"
 
@@ -10,7 +11,7 @@ import (
 
 // EventReader reads recorded events, newest first.
 type EventReader interface {
-	Events(ctx context.Context, f store.Filter, fn func(*store.Event) error) (more bool, err error)
+	EventRows(ctx context.Context, f store.Filter, fn func(store.EventRow) error) (more bool, err error)
 }
 
 // Nudger asks for fresh evidence without waiting for it.
@@ -18,7 +19,7 @@ type Nudger interface{ Nudge() }
 
 // ServiceDiscoveryEvents is the table of commands that enumerated services.
 func ServiceDiscoveryEvents(r EventReader, n Nudger) *Table {
-	return &Table{
+	t := &Table{
 		Name:        "service_discovery_events",
 		Description: "Commands that listed or queried services (ATT&CK T1007), scored and explained. One row is one process start; rows never change once recorded. A query gets at most the newest 10,000 of the window it asks for.",
 		Columns: []table.ColumnDefinition{
@@ -60,31 +61,35 @@ func ServiceDiscoveryEvents(r EventReader, n Nudger) *Table {
 			"SELECT datetime(time, 'unixepoch') AS at, username, cmdline, score, severity FROM service_discovery_events WHERE recorded > strftime('%s', 'now') - 3600 ORDER BY score DESC",
 			"SELECT username, count(*) AS n, max(score) AS worst FROM service_discovery_events GROUP BY username",
 		},
-		Generate: func(ctx context.Context, q table.QueryContext) ([]map[string]string, error) {
-			n.Nudge()
-			var f store.Filter
-			f.RecordedFrom, f.RecordedTo = bounds(q, "recorded")
-			f.TimeFrom, f.TimeTo = bounds(q, "time")
-			f.ScoreFrom, f.ScoreTo = bounds(q, "score")
-			var rows []map[string]string
-			_, err := r.Events(ctx, f, func(e *store.Event) error {
-				rows = append(rows, eventRow(e))
-				return nil
-			})
-			return rows, err
-		},
 	}
+	columns := columnsOf(t, store.EventFields())
+	t.Generate = func(ctx context.Context, q table.QueryContext) (*Rows, error) {
+		n.Nudge()
+		var f store.Filter
+		f.RecordedFrom, f.RecordedTo = bounds(q, "recorded")
+		f.TimeFrom, f.TimeTo = bounds(q, "time")
+		f.ScoreFrom, f.ScoreTo = bounds(q, "score")
+		rows := &Rows{}
+		_, err := r.EventRows(ctx, f, func(e store.EventRow) error {
+			rows.Copy(columns, e)
+			return nil
+		})
+		return rows, err
+	}
+	return t
 }
 
-func eventRow(e *store.Event) map[string]string {
-	p := &e.Process
-	return map[string]string{
-		"rowid": itoa(e.ID), "event_id": e.EventID, "time": itoa(p.Time), "recorded": itoa(e.Recorded), "score": itoa(int64(e.Score)),
-		"severity": e.Severity, "scope": e.Scope, "rule_ids": e.RuleIDs, "reasons": e.Reasons, "technique": e.Technique,
-		"pid": known(p.PID), "path": p.Path, "cmdline": p.CmdLine, "canonical": e.Canonical, "parent": known(p.ParentPID),
-		"parent_path": p.ParentPath, "parent_cmdline": p.ParentCmdLine, "ancestry": e.Ancestry, "uid": p.UID, "username": p.Username,
-		"login_user": p.LoginUser, "login_source": p.LoginSource, "logon_id": p.LogonID, "elevated": e.Elevated, "session": p.Session,
-		"container_id": p.ContainerID, "cwd": p.CWD, "remote_host": e.RemoteHost, "attribution": e.Attribution,
-		"burst_id": e.BurstID, "host": p.Host, "platform": string(p.Platform), "source": p.Source, "eid": p.EID,
+// columnsOf names the column of t that each of the fields is shown in, "" for none. Both
+// have the same names, save for the row's id.
+func columnsOf(t *Table, fields []string) []string {
+	columns := make([]string, len(fields))
+	for i, name := range fields {
+		switch {
+		case name == "id":
+			columns[i] = "rowid"
+		case slices.ContainsFunc(t.Columns, func(c table.ColumnDefinition) bool { return c.Name == name }):
+			columns[i] = name
+		}
 	}
+	return columns
 }

@@ -38,23 +38,24 @@ func ServiceDiscoveryHealth(r HealthReader, g StatsReader, clock func() time.Tim
 		Examples: []string{
 			"SELECT component, state, detail, remedy FROM service_discovery_health WHERE state <> 'ok'",
 		},
-		Generate: func(ctx context.Context, _ table.QueryContext) ([]map[string]string, error) {
+		Generate: func(ctx context.Context, _ table.QueryContext) (*Rows, error) {
 			parts, err := r.Health(ctx)
 			if err != nil {
 				return nil, err
 			}
 			now := clock().Unix()
-			var rows []map[string]string
+			rows := &Rows{}
 			for _, h := range parts {
-				row := map[string]string{
-					"rowid": keyed(h.Component), "component": h.Component, "state": h.State, "detail": h.Detail, "remedy": h.Remedy,
-					"last_event": known(h.LastEvent), "events_read": itoa(h.Read), "events_matched": itoa(h.Matched),
-					"events_dropped": itoa(h.Dropped), "gaps": itoa(h.Gaps),
-				}
+				rows.Add(keyed(h.Component))
+				rows.Texts("component", h.Component, "state", h.State, "detail", h.Detail, "remedy", h.Remedy)
+				rows.Known("last_event", h.LastEvent)
+				rows.Int("events_read", h.Read)
+				rows.Int("events_matched", h.Matched)
+				rows.Int("events_dropped", h.Dropped)
+				rows.Int("gaps", h.Gaps)
 				if h.Checked > 0 {
-					row["lag_seconds"] = itoa(max(0, now-h.Checked))
+					rows.Int("lag_seconds", max(0, now-h.Checked))
 				}
-				rows = append(rows, row)
 			}
 			for _, s := range g.Stats() {
 				state, detail := "ok", fmt.Sprintf("%d calls, %d rows, slowest %v", s.Calls, s.Rows, s.Slowest.Round(time.Millisecond))
@@ -64,10 +65,12 @@ func ServiceDiscoveryHealth(r HealthReader, g StatsReader, clock func() time.Tim
 					state = "degraded"
 					detail = fmt.Sprintf("%d panics, %d timeouts, %d refused; last: %s", s.Panics, s.Timeouts, s.Refused, s.LastText)
 				}
-				rows = append(rows, map[string]string{
-					"rowid": keyed("table", s.Table), "component": "table:" + s.Table, "state": state, "detail": detail,
-					"events_read": itoa(s.Calls), "events_matched": itoa(s.Rows), "events_dropped": itoa(s.Errors), "gaps": "0",
-				})
+				rows.Add(keyed("table", s.Table))
+				rows.Texts("component", "table:"+s.Table, "state", state, "detail", detail)
+				rows.Int("events_read", s.Calls)
+				rows.Int("events_matched", s.Rows)
+				rows.Int("events_dropped", s.Errors)
+				rows.Int("gaps", 0)
 			}
 			return rows, nil
 		},

@@ -42,26 +42,25 @@ func ServiceDiscoveryRules(set *rule.Set, stats RuleStats) *Table {
 			"SELECT title, level, platforms, matches FROM service_discovery_rules ORDER BY matches DESC",
 			"SELECT origin, error FROM service_discovery_rules WHERE enabled = 0",
 		},
-		Generate: func(ctx context.Context, _ table.QueryContext) ([]map[string]string, error) {
+		Generate: func(ctx context.Context, _ table.QueryContext) (*Rows, error) {
 			counts, err := stats.RuleStats(ctx)
 			if err != nil {
 				return nil, err
 			}
-			var rows []map[string]string
+			rows := &Rows{}
 			for _, r := range set.Rules() {
 				st := counts[r.ID]
-				rows = append(rows, map[string]string{
-					"rowid": keyed(r.ID, r.Origin), "rule_id": r.ID, "title": strings.Join(strings.Fields(r.Title), " "), "description": strings.Join(strings.Fields(r.Description), " "), "level": string(r.Severity()),
-					"technique": r.Technique(), "platforms": r.LogSource.Product, "scope": string(r.Scope), "family": r.Family, "origin": r.Origin,
-					"matches": itoa(st.Matches), "last_match": known(st.LastMatch), "references": list(r.References),
-					"false_positives": list(r.FalsePositives), "enabled": "1", "error": "",
-				})
+				rows.Add(keyed(r.ID, r.Origin))
+				rows.Texts("rule_id", r.ID, "title", strings.Join(strings.Fields(r.Title), " "), "description", strings.Join(strings.Fields(r.Description), " "),
+					"level", string(r.Severity()), "technique", r.Technique(), "platforms", r.LogSource.Product, "scope", string(r.Scope), "family", r.Family,
+					"origin", r.Origin, "references", list(r.References), "false_positives", list(r.FalsePositives), "enabled", "1", "error", "")
+				rows.Int("matches", st.Matches)
+				rows.Known("last_match", st.LastMatch)
 			}
 			for _, r := range set.Refused() {
-				rows = append(rows, map[string]string{
-					"rowid": keyed(r.ID, r.Origin, r.Err.Error()), "rule_id": r.ID, "title": r.Title, "origin": r.Origin, "enabled": "0",
-					"error": r.Err.Error(), "matches": "0", "references": "[]", "false_positives": "[]",
-				})
+				rows.Add(keyed(r.ID, r.Origin, r.Err.Error()))
+				rows.Texts("rule_id", r.ID, "title", r.Title, "origin", r.Origin, "enabled", "0",
+					"error", r.Err.Error(), "matches", "0", "references", "[]", "false_positives", "[]")
 			}
 			return rows, nil
 		},
@@ -69,11 +68,11 @@ func ServiceDiscoveryRules(set *rule.Set, stats RuleStats) *Table {
 }
 
 // keyed is a stable row id from texts that identify the row.
-func keyed(parts ...string) string {
+func keyed(parts ...string) int64 {
 	h := fnv.New64a()
 	for _, p := range parts {
 		h.Write([]byte(p))
 		h.Write([]byte{0})
 	}
-	return itoa(int64(h.Sum64() >> 1))
+	return int64(h.Sum64() >> 1)
 }

@@ -3,7 +3,6 @@ package tables
 import (
 	"context"
 	"encoding/json"
-	"hash/fnv"
 	"strings"
 	"sync"
 	"time"
@@ -105,7 +104,7 @@ func ServiceDiscoveryScore(s Scorer, hostPlatform evidence.Platform, clock func(
 			"WITH s AS MATERIALIZED (SELECT * FROM service_discovery_score WHERE cmdline IN (SELECT cmdline FROM processes)) SELECT p.pid, p.name, s.score, s.scope FROM processes p JOIN s USING (cmdline) WHERE s.t1007 = 1",
 			"SELECT c.command, s.score FROM service_discovery_score s CROSS JOIN crontab c WHERE s.cmdline IN (SELECT command FROM crontab) AND s.cmdline = c.command",
 		},
-		Generate: func(ctx context.Context, q table.QueryContext) ([]map[string]string, error) {
+		Generate: func(ctx context.Context, q table.QueryContext) (*Rows, error) {
 			now := clock()
 			inputs := inputsOf(q)
 			if len(inputs) == 0 {
@@ -113,12 +112,12 @@ func ServiceDiscoveryScore(s Scorer, hostPlatform evidence.Platform, clock func(
 			} else {
 				recent.remember(inputs, now)
 			}
-			rows := make([]map[string]string, 0, len(inputs))
+			rows := &Rows{}
 			for _, in := range inputs {
 				if err := ctx.Err(); err != nil {
 					return nil, err
 				}
-				rows = append(rows, scoreRow(s, in, hostPlatform, now))
+				addScore(rows, s, in, hostPlatform, now)
 			}
 			return rows, nil
 		},
@@ -153,7 +152,7 @@ func inputsOf(q table.QueryContext) []input {
 	return out
 }
 
-func scoreRow(s Scorer, in input, host evidence.Platform, now time.Time) map[string]string {
+func addScore(rows *Rows, s Scorer, in input, host evidence.Platform, now time.Time) {
 	p := evidence.Process{CmdLine: in.cmdline, Path: in.path, Username: in.username, ParentPath: in.parentPath, Platform: evidence.ParsePlatform(in.platform)}
 	if in.platform == "" {
 		p.Platform = host
@@ -165,19 +164,13 @@ func scoreRow(s Scorer, in input, host evidence.Platform, now time.Time) map[str
 			simple = append(simple, c)
 		}
 	}
-	h := fnv.New64a()
-	for _, part := range []string{in.cmdline, in.platform, in.path, in.username, in.parentPath} {
-		h.Write([]byte(part))
-		h.Write([]byte{0})
-	}
-	return map[string]string{
-		"rowid": itoa(int64(h.Sum64() >> 1)),
-		// Inputs come back as they were given: SQLite compares them again.
-		"cmdline": in.cmdline, "platform": in.platform, "path": in.path, "username": in.username, "parent_path": in.parentPath,
-		"score": itoa(int64(v.Score)), "severity": v.Severity, "t1007": yes(v.T1007), "scope": string(v.Scope), "technique": v.Technique,
-		"rule_ids": list(v.RuleIDs), "reasons": list(v.Reasons), "simple_commands": list(engine.Presentable(simple)),
-		"remote_host": engine.Presentable([]string{v.RemoteHost})[0], "attribution": string(v.Attribution.Kind),
-	}
+	rows.Add(keyed(in.cmdline, in.platform, in.path, in.username, in.parentPath))
+	// Inputs come back as they were given: SQLite compares them again.
+	rows.Texts("cmdline", in.cmdline, "platform", in.platform, "path", in.path, "username", in.username, "parent_path", in.parentPath)
+	rows.Int("score", int64(v.Score))
+	rows.Texts("severity", v.Severity, "t1007", yes(v.T1007), "scope", string(v.Scope), "technique", v.Technique,
+		"rule_ids", list(v.RuleIDs), "reasons", list(v.Reasons), "simple_commands", list(engine.Presentable(simple)),
+		"remote_host", engine.Presentable([]string{v.RemoteHost})[0], "attribution", string(v.Attribution.Kind))
 }
 
 // list writes a JSON list, < and > as they are; an empty one is [].

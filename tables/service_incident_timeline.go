@@ -31,18 +31,18 @@ func ServiceIncidentTimeline(r IncidentReader) *Table {
 		Examples: []string{
 			"SELECT datetime(time, 'unixepoch') AS at, phase, kind, subject, detail, score FROM service_incident_timeline WHERE updated > strftime('%s', 'now') - 86400 ORDER BY incident_id, time",
 		},
-		Generate: func(ctx context.Context, q table.QueryContext) ([]map[string]string, error) {
-			var rows []map[string]string
+		Generate: func(ctx context.Context, q table.QueryContext) (*Rows, error) {
+			rows := &Rows{}
 			err := r.Incidents(ctx, incidentFilter(q), func(x *incident.Incident) error {
 				for i, e := range x.Timeline() {
-					row := map[string]string{
-						"rowid": keyed(x.ID, strconv.Itoa(i)), "phase": e.Phase, "incident_id": x.ID, "time": itoa(e.Time), "recorded": itoa(x.Recorded),
-						"updated": itoa(x.Updated), "kind": e.Kind, "subject": e.Subject, "detail": e.Detail, "source": e.Source, "eid": e.EID,
-					}
+					rows.Add(keyed(x.ID, strconv.Itoa(i)))
+					rows.Int("time", e.Time)
+					rows.Int("recorded", x.Recorded)
+					rows.Int("updated", x.Updated)
+					rows.Texts("phase", e.Phase, "incident_id", x.ID, "kind", e.Kind, "subject", e.Subject, "detail", e.Detail, "source", e.Source, "eid", e.EID)
 					if e.Score >= 0 {
-						row["score"] = itoa(int64(e.Score))
+						rows.Int("score", int64(e.Score))
 					}
-					rows = append(rows, row)
 				}
 				return nil
 			})

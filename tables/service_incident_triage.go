@@ -32,14 +32,16 @@ func ServiceIncidentTriage(r IncidentReader) *Table {
 			"SELECT step, question, answer, verdict FROM service_incident_triage WHERE updated > strftime('%s', 'now') - 86400 ORDER BY incident_id, step",
 			"SELECT question, command FROM service_incident_triage WHERE tier = 'containment'",
 		},
-		Generate: func(ctx context.Context, q table.QueryContext) ([]map[string]string, error) {
-			var rows []map[string]string
+		Generate: func(ctx context.Context, q table.QueryContext) (*Rows, error) {
+			rows := &Rows{}
 			err := r.Incidents(ctx, incidentFilter(q), func(x *incident.Incident) error {
 				for _, a := range x.Triage() {
-					rows = append(rows, map[string]string{
-						"rowid": keyed(x.ID, strconv.Itoa(a.Step)), "tier": a.Tier, "incident_id": x.ID, "step": itoa(int64(a.Step)), "recorded": itoa(x.Recorded),
-						"updated": itoa(x.Updated), "question": a.Question, "answer": a.Answer, "verdict": a.Verdict, "evidence": list(a.Evidence), "sql": a.SQL, "command": a.Command,
-					})
+					rows.Add(keyed(x.ID, strconv.Itoa(a.Step)))
+					rows.Int("step", int64(a.Step))
+					rows.Int("recorded", x.Recorded)
+					rows.Int("updated", x.Updated)
+					rows.Texts("tier", a.Tier, "incident_id", x.ID, "question", a.Question, "answer", a.Answer, "verdict", a.Verdict,
+						"evidence", list(a.Evidence), "sql", a.SQL, "command", a.Command)
 				}
 				return nil
 			})

@@ -47,11 +47,11 @@ func ServiceIncidents(r IncidentReader, n Nudger) *Table {
 			"SELECT datetime(opened, 'unixepoch') AS at, decision, severity, username, summary FROM service_incidents WHERE updated > strftime('%s', 'now') - 86400 ORDER BY score DESC",
 			"SELECT incident_id, summary, decision_reasons FROM service_incidents WHERE decision = 'escalate' AND status <> 'closed'",
 		},
-		Generate: func(ctx context.Context, q table.QueryContext) ([]map[string]string, error) {
+		Generate: func(ctx context.Context, q table.QueryContext) (*Rows, error) {
 			n.Nudge()
-			var rows []map[string]string
+			rows := &Rows{}
 			err := r.Incidents(ctx, incidentFilter(q), func(x *incident.Incident) error {
-				rows = append(rows, incidentRow(x))
+				addIncident(rows, x)
 				return nil
 			})
 			return rows, err
@@ -66,7 +66,7 @@ func incidentFilter(q table.QueryContext) store.IncidentFilter {
 	return f
 }
 
-func incidentRow(x *incident.Incident) map[string]string {
+func addIncident(rows *Rows, x *incident.Incident) {
 	bursts, installs := []string{}, []string{}
 	for _, y := range x.Bursts {
 		bursts = append(bursts, y.ID)
@@ -74,13 +74,17 @@ func incidentRow(x *incident.Incident) map[string]string {
 	for _, in := range x.Installs {
 		installs = append(installs, in.ID)
 	}
-	return map[string]string{
-		"rowid": keyed(x.ID), "decision": x.Decision, "incident_id": x.ID, "summary": x.Summary, "decision_reasons": list(x.DecisionReasons),
-		"opened": itoa(x.Opened), "last_time": itoa(x.Last), "recorded": itoa(x.Recorded), "updated": itoa(x.Updated), "status": x.Status,
-		"username": x.Actor.Username, "login_user": x.Actor.LoginUser, "host": x.Host, "host_uuid": x.HostUUID, "burst_ids": list(bursts), "install_ids": list(installs),
-		"connections": itoa(int64(len(x.Connections))), "logons": itoa(int64(len(x.Logons))), "attribution": string(x.Attribution.Kind),
-		"attribution_detail": detail(x.Attribution.Subject, x.Attribution.Basis), "score": itoa(int64(x.Score)), "severity": x.Severity, "reasons": list(x.Reasons),
-	}
+	rows.Add(keyed(x.ID))
+	rows.Int("opened", x.Opened)
+	rows.Int("last_time", x.Last)
+	rows.Int("recorded", x.Recorded)
+	rows.Int("updated", x.Updated)
+	rows.Int("connections", int64(len(x.Connections)))
+	rows.Int("logons", int64(len(x.Logons)))
+	rows.Int("score", int64(x.Score))
+	rows.Texts("decision", x.Decision, "incident_id", x.ID, "summary", x.Summary, "decision_reasons", list(x.DecisionReasons), "status", x.Status,
+		"username", x.Actor.Username, "login_user", x.Actor.LoginUser, "host", x.Host, "host_uuid", x.HostUUID, "burst_ids", list(bursts), "install_ids", list(installs),
+		"attribution", string(x.Attribution.Kind), "attribution_detail", detail(x.Attribution.Subject, x.Attribution.Basis), "severity", x.Severity, "reasons", list(x.Reasons))
 }
 
 func detail(subject, basis string) string {

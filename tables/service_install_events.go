@@ -61,14 +61,14 @@ func ServiceInstallEvents(r InstallReader, n Nudger) *Table {
 			"SELECT datetime(time, 'unixepoch') AS at, action, kind, name, path, score, severity FROM service_install_events WHERE recorded > strftime('%s', 'now') - 86400 ORDER BY score DESC",
 			"SELECT name, image_path, installer_cmdline, attribution, reasons FROM service_install_events WHERE score >= 40",
 		},
-		Generate: func(ctx context.Context, q table.QueryContext) ([]map[string]string, error) {
+		Generate: func(ctx context.Context, q table.QueryContext) (*Rows, error) {
 			n.Nudge()
 			var f store.Filter
 			f.RecordedFrom, f.RecordedTo = bounds(q, "recorded")
 			f.TimeFrom, f.TimeTo = bounds(q, "time")
-			var rows []map[string]string
+			rows := &Rows{}
 			err := r.Installs(ctx, f, func(in *store.Install) error {
-				rows = append(rows, installRow(in))
+				addInstall(rows, in)
 				return nil
 			})
 			return rows, err
@@ -76,7 +76,7 @@ func ServiceInstallEvents(r InstallReader, n Nudger) *Table {
 	}
 }
 
-func installRow(row *store.Install) map[string]string {
+func addInstall(rows *Rows, row *store.Install) {
 	in := &row.Install
 	type ancestor struct {
 		PID     int64  `json:"pid"`
@@ -87,14 +87,17 @@ func installRow(row *store.Install) map[string]string {
 	for _, a := range in.InstallerAncestry {
 		chain = append(chain, ancestor{a.PID, a.Path, a.CmdLine})
 	}
-	return map[string]string{
-		"rowid": itoa(row.ID), "install_id": row.InstallID, "time": itoa(in.Time), "time_basis": in.TimeBasis, "recorded": itoa(row.Recorded),
-		"action": in.Action, "kind": in.Kind, "name": in.Name, "display_name": in.DisplayName, "path": in.Path, "args": in.Args,
-		"image_path": in.ImagePath, "service_dll": in.ServiceDLL, "start_type": in.StartType, "service_type": in.ServiceType, "account": in.Account,
-		"unit_path": in.UnitPath, "changes": list(in.Changes), "installer_pid": known(in.InstallerPID), "installer_path": in.InstallerPath,
-		"installer_cmdline": in.InstallerCmdLine, "installer_username": in.InstallerUsername, "installer_ancestry": list(chain), "login_user": in.LoginUser,
-		"package": in.Package, "package_verified": tristate(in.PackageVerified), "signed": tristate(in.Signed), "sha256": in.SHA256,
-		"attribution": row.Attribution, "attribution_detail": row.Basis, "score": itoa(int64(row.Score)), "severity": row.Severity, "reasons": row.Reasons,
-		"incident_id": row.IncidentID, "platform": string(in.Platform), "host": in.Host, "source": in.Source, "eid": in.EID,
-	}
+	rows.Add(row.ID)
+	rows.Int("time", in.Time)
+	rows.Int("recorded", row.Recorded)
+	rows.Int("score", int64(row.Score))
+	rows.Known("installer_pid", in.InstallerPID)
+	rows.Texts("install_id", row.InstallID, "time_basis", in.TimeBasis, "action", in.Action, "kind", in.Kind, "name", in.Name,
+		"display_name", in.DisplayName, "path", in.Path, "args", in.Args, "image_path", in.ImagePath, "service_dll", in.ServiceDLL,
+		"start_type", in.StartType, "service_type", in.ServiceType, "account", in.Account, "unit_path", in.UnitPath, "changes", list(in.Changes),
+		"installer_path", in.InstallerPath, "installer_cmdline", in.InstallerCmdLine, "installer_username", in.InstallerUsername,
+		"installer_ancestry", list(chain), "login_user", in.LoginUser, "package", in.Package, "package_verified", tristate(in.PackageVerified),
+		"signed", tristate(in.Signed), "sha256", in.SHA256, "attribution", row.Attribution, "attribution_detail", row.Basis,
+		"severity", row.Severity, "reasons", row.Reasons, "incident_id", row.IncidentID, "platform", string(in.Platform), "host", in.Host,
+		"source", in.Source, "eid", in.EID)
 }

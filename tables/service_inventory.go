@@ -3,7 +3,6 @@ package tables
 import (
 	"context"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/osquery/osquery-go/plugin/table"
 
@@ -77,58 +76,61 @@ func ServiceInventory(r InventoryReader, judge InventoryScorer, seen FirstSeenRe
 			"SELECT name, unit_path, path, account FROM service_inventory WHERE enabled = '1' AND package = ''",
 			"SELECT name, path, writable_paths FROM service_inventory WHERE writable_by_others = '1'",
 		},
-		Generate: func(ctx context.Context, _ table.QueryContext) ([]map[string]string, error) {
+		Generate: func(ctx context.Context, _ table.QueryContext) (*Rows, error) {
 			services, err := r.Services(ctx)
 			if err != nil {
 				return nil, err
 			}
-			rows := make([]map[string]string, 0, len(services))
+			rows := &Rows{}
 			for i := range services {
 				s := &services[i]
-				row := inventoryRow(s)
+				addService(rows, s)
 				if judge != nil {
 					if v, ok := judge.ScoreService(s); ok {
-						row["score"], row["severity"], row["reasons"] = itoa(int64(v.Score)), v.Severity, list(v.Reasons)
+						rows.Int("score", int64(v.Score))
+						rows.Texts("severity", v.Severity, "reasons", list(v.Reasons))
 					}
 				}
 				if seen != nil {
-					row["first_seen"] = known(seen.FirstSeen(ctx, s))
+					rows.Known("first_seen", seen.FirstSeen(ctx, s))
 				}
-				rows = append(rows, row)
 			}
 			return rows, nil
 		},
 	}
 }
 
-func inventoryRow(s *inventory.Service) map[string]string {
-	row := map[string]string{
-		"rowid": keyed(s.Kind, s.Type, s.Scope, s.Username, s.UnitPath, s.Name), "kind": s.Kind, "type": s.Type, "name": s.Name, "display_name": s.DisplayName,
-		"path": s.Path, "args": s.Args, "service_dll": s.Install.ServiceDLL, "commands": list(s.Commands), "start_type": s.StartType, "scope": s.Scope, "username": s.Username,
-		"account": s.Account, "unit_path": s.UnitPath, "link_target": s.LinkTarget, "drop_ins": list(s.DropIns), "activated_by": list(s.ActivatedBy),
-		"triggers": list(s.Triggers), "package": s.Package, "package_version": s.PackageVersion, "package_verified": tristate(s.Verified),
-		"enabled": tristate(s.Enabled), "on_disk": tristate(s.OnDisk), "writable_paths": list(s.Writable), "problems": list(s.Problems),
-		"unit_mtime": known(s.File.MTime / 1e9), "unit_ctime": known(s.File.CTime / 1e9), "unit_btime": known(s.File.BTime / 1e9),
+func addService(rows *Rows, s *inventory.Service) {
+	rows.Add(keyed(s.Kind, s.Type, s.Scope, s.Username, s.UnitPath, s.Name))
+	for _, c := range [][2]string{
+		{"kind", s.Kind}, {"type", s.Type}, {"name", s.Name}, {"display_name", s.DisplayName}, {"path", s.Path}, {"args", s.Args},
+		{"service_dll", s.Install.ServiceDLL}, {"commands", list(s.Commands)}, {"start_type", s.StartType}, {"scope", s.Scope}, {"username", s.Username},
+		{"account", s.Account}, {"unit_path", s.UnitPath}, {"link_target", s.LinkTarget}, {"drop_ins", list(s.DropIns)}, {"activated_by", list(s.ActivatedBy)},
+		{"triggers", list(s.Triggers)}, {"package", s.Package}, {"package_version", s.PackageVersion}, {"package_verified", tristate(s.Verified)},
+		{"enabled", tristate(s.Enabled)}, {"on_disk", tristate(s.OnDisk)}, {"writable_paths", list(s.Writable)}, {"problems", list(s.Problems)},
+	} {
+		rows.Text(c[0], valid(c[1]))
 	}
+	rows.Known("unit_mtime", s.File.MTime/1e9)
+	rows.Known("unit_ctime", s.File.CTime/1e9)
+	rows.Known("unit_btime", s.File.BTime/1e9)
 	switch s.Running {
 	case evidence.Yes:
-		row["state"] = "running"
+		rows.Text("state", "running")
 	case evidence.No:
-		row["state"] = "stopped"
+		rows.Text("state", "stopped")
 	}
 	if len(s.PIDs) > 0 {
-		row["pid"] = itoa(s.PIDs[0])
+		rows.Int("pid", s.PIDs[0])
 	}
 	if s.Looked {
-		row["writable_by_others"] = yes(len(s.Writable) > 0)
+		rows.Text("writable_by_others", yes(len(s.Writable) > 0))
 	}
-	for k, v := range row { // names of files are bytes; JSON and osquery want text
-		if !utf8.ValidString(v) {
-			row[k] = strings.ToValidUTF8(v, "\ufffd")
-		}
-	}
-	return row
 }
+
+// valid makes text of what may be any bytes, as names of files are: JSON and osquery
+// want text.
+func valid(s string) string { return strings.ToValidUTF8(s, "\ufffd") }
 
 func tristate(t evidence.Tristate) string {
 	switch t {

@@ -43,7 +43,7 @@ func TestServiceInventoryRows(t *testing.T) {
 	}
 	bare := inventory.Service{Kind: "sysv", Name: "b"}
 	tab := tables.ServiceInventory(stock{services: []inventory.Service{full, bare}}, verdict{true}, since(42))
-	rows, err := tab.Generate(context.Background(), table.QueryContext{})
+	rows, err := tab.Generate.Maps(context.Background(), table.QueryContext{})
 	if err != nil || len(rows) != 2 {
 		t.Fatalf("%d rows, %v", len(rows), err)
 	}
@@ -83,13 +83,13 @@ func TestServiceInventoryRows(t *testing.T) {
 		}
 	}
 	for _, s := range []tables.InventoryScorer{nil, verdict{false}} {
-		rows, err := tables.ServiceInventory(stock{services: []inventory.Service{full}}, s, nil).Generate(context.Background(), table.QueryContext{})
+		rows, err := tables.ServiceInventory(stock{services: []inventory.Service{full}}, s, nil).Generate.Maps(context.Background(), table.QueryContext{})
 		if err != nil || rows[0]["score"] != "" || rows[0]["first_seen"] != "" {
 			t.Errorf("%v %v", rows, err)
 		}
 	}
 	failed := errors.New("no")
-	if _, err := tables.ServiceInventory(stock{err: failed}, nil, nil).Generate(context.Background(), table.QueryContext{}); !errors.Is(err, failed) {
+	if _, err := tables.ServiceInventory(stock{err: failed}, nil, nil).Generate.Maps(context.Background(), table.QueryContext{}); !errors.Is(err, failed) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -15,7 +15,5 @@ type Table struct {
 	Columns     []table.ColumnDefinition
 	// Examples are queries that run as they stand.
 	Examples []string
-	// Generate answers a query. It may return more rows than were asked for,
-	// never fewer. Every row carries a stable, unique "rowid" key.
-	Generate table.GenerateFunc
+	Generate Generator
 }

@@ -47,7 +47,7 @@ func TestEveryColumnIsDeclaredOnPurpose(t *testing.T) {
 				t.Errorf("%s.%s: an option-less column becomes an index in osquery", tab.Name, c.Name)
 			}
 		}
-		rows, err := tab.Generate(context.Background(), table.QueryContext{Constraints: map[string]table.ConstraintList{
+		rows, err := tab.Generate.Maps(context.Background(), table.QueryContext{Constraints: map[string]table.ConstraintList{
 			"cmdline": {Constraints: []table.Constraint{{Operator: table.OperatorEquals, Expression: "systemctl"}}}}})
 		if err != nil {
 			t.Errorf("%s: %v", tab.Name, err)
@@ -70,7 +70,7 @@ func TestEveryColumnIsDeclaredOnPurpose(t *testing.T) {
 // events is a reader that shows what it was asked.
 type events struct{ asked store.Filter }
 
-func (e *events) Events(_ context.Context, f store.Filter, fn func(*store.Event) error) (bool, error) {
+func (e *events) EventRows(_ context.Context, f store.Filter, fn func(store.EventRow) error) (bool, error) {
 	e.asked = f
 	return false, fn(&store.Event{ID: 7, EventID: "e7", Score: 25, Severity: "low"})
 }
@@ -97,7 +97,7 @@ func TestConstraintsBecomeBounds(t *testing.T) {
 		{"limit and not understood", []table.Constraint{{Operator: 73, Expression: "5"}, {Operator: 68, Expression: ""}, {Operator: table.OperatorLike, Expression: "5%"}}, nil, nil},
 	} {
 		r := &events{}
-		rows, err := tables.ServiceDiscoveryEvents(r, nobody{}).Generate(context.Background(), table.QueryContext{Constraints: map[string]table.ConstraintList{"recorded": {Constraints: c.list}}})
+		rows, err := tables.ServiceDiscoveryEvents(r, nobody{}).Generate.Maps(context.Background(), table.QueryContext{Constraints: map[string]table.ConstraintList{"recorded": {Constraints: c.list}}})
 		if err != nil || len(rows) != 1 || rows[0]["rowid"] != "7" {
 			t.Errorf("%s: %v, %v", c.name, rows, err)
 		}
@@ -111,7 +111,7 @@ func TestGuard(t *testing.T) {
 	g := tables.NewGuard(100*time.Millisecond, 1, nil)
 	release := make(chan struct{})
 	wrap := func(name string, gen table.GenerateFunc) *tables.Table {
-		return g.Wrap(&tables.Table{Name: name, Generate: gen})
+		return g.Wrap(&tables.Table{Name: name, Generate: tables.FromMaps(gen)})
 	}
 	ctx, q := context.Background(), table.QueryContext{}
 	panics := wrap("panics", func(context.Context, table.QueryContext) ([]map[string]string, error) {
@@ -129,13 +129,13 @@ func TestGuard(t *testing.T) {
 		tab  *tables.Table
 		want string
 	}{{panics, "panics: internal error"}, {fails, "fails: no disk"}, {slow, "slow: no answer within"}, {good, "good: too many queries"}} {
-		if _, err := c.tab.Generate(ctx, q); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := c.tab.Generate.Maps(ctx, q); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.tab.Name, err, c.want)
 		}
 	}
 	close(release)
 	g.Wait()
-	if rows, err := good.Generate(ctx, q); err != nil || len(rows) != 1 {
+	if rows, err := good.Generate.Maps(ctx, q); err != nil || len(rows) != 1 {
 		t.Errorf("after the slow one ended: %v, %v", rows, err)
 	}
 	got := map[string]tables.Stats{}

@@ -51,7 +51,7 @@ func rows(t *testing.T, a *app.App, name string, constraints map[string]table.Co
 	t.Helper()
 	for _, tab := range a.Tables {
 		if tab.Name == name {
-			out, err := tab.Generate(context.Background(), table.QueryContext{Constraints: constraints})
+			out, err := tab.Generate.Maps(context.Background(), table.QueryContext{Constraints: constraints})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -21,7 +21,7 @@ type connections struct {
 
 // maxConnections bounds the connections served at once: osquery has one for each call
 // under way, and whoever holds more would leave us without file descriptors.
-const maxConnections = 64
+const maxConnections = 96
 
 // connection is one of osquery's connections to us.
 type connection struct {

@@ -13,15 +13,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	osquerygo "github.com/osquery/osquery-go"
-	"github.com/osquery/osquery-go/gen/osquery"
-	"github.com/osquery/osquery-go/plugin/table"
 
 	"github.com/osquery-rollcall/rollcall/extension/source/core"
 	"github.com/osquery-rollcall/rollcall/tables"
@@ -139,20 +134,15 @@ func Serve(ctx context.Context, opts Options) error {
 		}
 		return err
 	}
-	s := &service{
-		opts:    opts,
-		log:     opts.Logger,
-		client:  client,
-		manager: newManager(ctx, client, opts.Socket, opts.Logger),
-		conns:   newConnections(),
-	}
-	return s.run(ctx)
+	defer func() { _ = client.Close() }()
+	return (&service{opts: &opts, log: opts.Logger, client: client}).run(ctx)
 }
 
 // connect waits for osquery to answer on its socket.
 func connect(ctx context.Context, opts Options) (*core.Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, opts.Timeout)
 	defer cancel()
+	var why error // of the last try that was not cut short
 	for {
 		// A new client each time: a client pauses longer after each failure, and
 		// here the socket may appear at any moment.
@@ -166,9 +156,12 @@ func connect(ctx context.Context, opts Options) (*core.Client, error) {
 		if errors.Is(err, core.ErrUnsafe) {
 			return nil, err
 		}
+		if why == nil || ctx.Err() == nil {
+			why = err
+		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("osquery did not answer on %s within %v: %w", opts.Socket, opts.Timeout, err)
+			return nil, fmt.Errorf("osquery did not answer on %s within %v: %w", opts.Socket, opts.Timeout, why)
 		case <-time.After(pollSocket):
 		}
 	}
@@ -176,53 +169,35 @@ func connect(ctx context.Context, opts Options) (*core.Client, error) {
 
 // service is one run of Serve.
 type service struct {
-	opts    Options
-	log     hclog.Logger
-	client  *core.Client
-	manager *manager
-	conns   *connections
+	opts   *Options
+	log    hclog.Logger
+	client *core.Client
+	server *server
 }
 
 func (s *service) run(ctx context.Context) (err error) {
-	defer func() { _ = s.client.Close() }()
-
 	// Generators run under work, which ends when the time to drain is over.
 	work, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	defer abandon()
+	conns := newConnections()
+	s.server = newServer(work, s.opts, s.client, conns)
 
-	server, err := osquerygo.NewExtensionManagerServer(s.opts.Name, s.opts.Socket,
-		osquerygo.ExtensionVersion(s.opts.Version),
-		osquerygo.ServerTimeout(max(s.opts.Timeout, clientTimeout)),
-		osquerygo.WithClient(s.manager),
-		osquerygo.WithTransportFactory(s.conns),
-	)
-	if err != nil {
-		return fmt.Errorf("preparing to serve tables: %w", err)
-	}
-	for _, t := range s.opts.Tables {
-		server.RegisterPlugin(table.NewPlugin(t.Name, t.Columns, s.guard(work, t), table.WithDescription(t.Description)))
-	}
-
+	runCtx, stopRunning := context.WithCancel(ctx)
+	defer stopRunning()
 	served := make(chan error, 1)
-	go func() { served <- s.start(ctx, server) }()
-
-	watchCtx, stopWatching := context.WithCancel(ctx)
+	go func() { served <- s.server.run(runCtx) }()
 	watched := make(chan error, 1)
-	go func() { watched <- s.watch(watchCtx) }()
+	go func() { watched <- s.watch(runCtx) }()
 
 	serving, watching := true, true
 	select {
 	case <-ctx.Done():
 		s.log.Info("stopping")
-	case <-s.manager.left:
-		// A shutdown request. The server itself ends only when osquery has closed
-		// its connections, and osquery may wait for us to close ours.
+	case <-s.server.left:
+		// A shutdown request. osquery may wait for us to close our connections.
 		s.log.Info("osquery asked for shutdown")
 	case err = <-served:
 		serving = false
-		if err == nil && !s.manager.gone() {
-			err = ErrUnserved // a new start serves again
-		}
 	case err = <-watched:
 		watching = false
 	}
@@ -231,22 +206,18 @@ func (s *service) run(ctx context.Context) (err error) {
 	if s.opts.Stopping != nil {
 		s.opts.Stopping()
 	}
-	stopWatching()
+	stopRunning()
 	if watching {
 		<-watched
 	}
-	if errors.Is(err, ErrCoreGone) || errors.Is(err, ErrForgotten) || errors.Is(err, ErrCoreStuck) {
-		s.manager.disown() // there is nobody to take leave of
-	}
-	if stopErr := server.Shutdown(context.WithoutCancel(ctx)); stopErr != nil {
-		s.log.Debug("could not deregister", "error", stopErr)
-	}
+	nobody := errors.Is(err, ErrCoreGone) || errors.Is(err, ErrForgotten) || errors.Is(err, ErrCoreStuck)
+	s.server.stop(ctx, !nobody)
 	_ = s.client.Close()
-	s.conns.drain(deadline)
+	conns.drain(deadline)
 	abandon()
 	if serving {
-		// The listener is closed, or nothing was ever started; either way start
-		// has only to return.
+		// The listener is closed, or nothing was ever started; either way run has only
+		// to return.
 		select {
 		case served := <-served:
 			if err == nil && ctx.Err() == nil {
@@ -256,8 +227,8 @@ func (s *service) run(ctx context.Context) (err error) {
 			s.log.Warn("the server did not stop in time")
 		}
 	}
-	s.conns.wait(time.Now().Add(farewell))
-	s.manager.tidy()
+	conns.wait(time.Now().Add(farewell))
+	s.server.wait(time.Now().Add(farewell))
 	if ctx.Err() != nil {
 		// Whatever failed because we were told to end is no failure.
 		return nil
@@ -265,58 +236,11 @@ func (s *service) run(ctx context.Context) (err error) {
 	return err
 }
 
-// start registers and serves until the server is stopped.
-func (s *service) start(ctx context.Context, server *osquerygo.ExtensionManagerServer) error {
-	until := time.Now().Add(s.opts.Tolerance.Duplicate)
-	pause := 100 * time.Millisecond
-	for {
-		err := server.Start()
-		refusal := s.manager.refusal()
-		switch {
-		case err == nil || ctx.Err() != nil:
-			return nil
-		case refusal == nil:
-			return fmt.Errorf("serving tables: %w", err)
-		}
-		// Our predecessor's name is taken until osquery has noticed its death.
-		duplicate := strings.Contains(strings.ToLower(refusal.Error()), "duplicate")
-		var status *core.StatusError
-		transient := !errors.As(refusal, &status)
-		if !duplicate && !transient || time.Now().Add(pause).After(until) {
-			return fmt.Errorf("%w: %w", ErrRefused, refusal)
-		}
-		s.log.Warn("registration failed, trying again", "error", refusal, "pause", pause)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(pause):
-		}
-		pause = min(2*pause, time.Second)
-	}
-}
-
-// guard runs a table's generator under the end of the service, and turns a
-// panic into the failure of one query.
-func (s *service) guard(work context.Context, t *tables.Table) table.GenerateFunc {
-	return func(ctx context.Context, query table.QueryContext) (rows []map[string]string, err error) {
-		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		defer context.AfterFunc(work, cancel)()
-		defer func() {
-			if cause := recover(); cause != nil {
-				s.log.Error("a table failed", "table", t.Name, "panic", cause, "stack", string(debug.Stack()))
-				rows, err = nil, fmt.Errorf("%s: internal error: %v", t.Name, cause)
-			}
-		}()
-		return t.Generate(ctx, query)
-	}
-}
-
 // watch looks after osquery and our place in it. It returns nil when ctx ends.
 func (s *service) watch(ctx context.Context) error {
 	var uuid int64
 	select {
-	case uuid = <-s.manager.registered:
+	case uuid = <-s.server.registered:
 	case <-ctx.Done():
 		return nil
 	}
@@ -382,8 +306,8 @@ func (s *service) watch(ctx context.Context) error {
 			return nil
 		case err != nil:
 			s.log.Debug("could not ask for extensions", "error", err)
-		case !found && !s.manager.holds(uuid):
-			// osquery asked us to shut down, and we took leave.
+		case !found && s.server.asked():
+			// osquery takes leave of us before we are done.
 			<-ctx.Done()
 			return nil
 		case !found:
@@ -431,183 +355,4 @@ func (s *service) isKnown(ctx context.Context, uuid int64) (bool, error) {
 	}
 	_, found := extensions[uuid]
 	return found, nil
-}
-
-func endpoint(socket string, uuid int64) string { return fmt.Sprintf("%s.%d", socket, uuid) }
-
-// manager is osquery-go's view of our own client: its NewClient would wait
-// 200 ms and write every value on its own.
-type manager struct {
-	// life ends a registration under way: osquery-go holds a lock meanwhile that its
-	// shutdown needs, and its interface has no context.
-	life   context.Context
-	client *core.Client
-	socket string
-	log    hclog.Logger
-
-	registered chan int64    // receives the uuid once
-	left       chan struct{} // closed when osquery-go has deregistered us
-	leave      sync.Once
-
-	mu      sync.Mutex
-	uuid    int64  // 0 when not registered
-	path    string // of our own socket
-	refused error
-}
-
-var _ osquerygo.ExtensionManager = (*manager)(nil)
-
-func newManager(life context.Context, client *core.Client, socket string, log hclog.Logger) *manager {
-	return &manager{life: life, client: client, socket: socket, log: log, registered: make(chan int64, 1), left: make(chan struct{})}
-}
-
-// refusal is why the last registration failed, if it was that which failed.
-func (m *manager) refusal() error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.refused
-}
-
-// gone reports whether we have taken leave.
-func (m *manager) gone() bool {
-	select {
-	case <-m.left:
-		return true
-	default:
-		return false
-	}
-}
-
-// holds reports whether we are registered under uuid as far as we know.
-func (m *manager) holds(uuid int64) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.uuid == uuid
-}
-
-// disown forgets the registration, so that nobody is told of its end.
-func (m *manager) disown() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.uuid = 0
-}
-
-// tidy removes our socket where stopping came between making and serving it.
-func (m *manager) tidy() {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.path == "" {
-		return
-	}
-	if err := clearStale(m.path); err != nil {
-		m.log.Debug("could not remove our socket", "error", err)
-	}
-}
-
-func (m *manager) RegisterExtension(info *osquery.InternalExtensionInfo, registry osquery.ExtensionRegistry) (*osquery.ExtensionStatus, error) {
-	ctx, cancel := context.WithTimeout(m.life, callTimeout)
-	defer cancel()
-	uuid, err := m.client.Register(ctx, info, registry)
-	m.mu.Lock()
-	m.uuid, m.refused = uuid, err
-	if err == nil {
-		m.path = endpoint(m.socket, uuid)
-	}
-	m.mu.Unlock()
-	if err != nil {
-		return status(err)
-	}
-	// The uuid is ours; what lies at its path is left from somebody who was killed.
-	if err := clearStale(endpoint(m.socket, uuid)); err != nil {
-		m.log.Warn("could not remove a stale socket", "error", err)
-	}
-	select {
-	case m.registered <- uuid:
-	default:
-	}
-	return &osquery.ExtensionStatus{UUID: osquery.ExtensionRouteUUID(uuid)}, nil
-}
-
-func (m *manager) DeregisterExtension(uuid osquery.ExtensionRouteUUID) (*osquery.ExtensionStatus, error) {
-	defer m.leave.Do(func() { close(m.left) })
-	m.mu.Lock()
-	known := m.uuid != 0 && m.uuid == int64(uuid)
-	m.uuid = 0
-	m.mu.Unlock()
-	if !known {
-		return &osquery.ExtensionStatus{}, nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), farewell)
-	defer cancel()
-	if err := m.client.Deregister(ctx, int64(uuid)); err != nil {
-		return status(err)
-	}
-	return &osquery.ExtensionStatus{}, nil
-}
-
-// status gives osquery-go a refusal as it expects it.
-func status(err error) (*osquery.ExtensionStatus, error) {
-	var refused *core.StatusError
-	if errors.As(err, &refused) {
-		return &osquery.ExtensionStatus{Code: refused.Code, Message: refused.Message}, nil
-	}
-	return nil, err
-}
-
-func (m *manager) Close() {}
-
-func (m *manager) Ping() (*osquery.ExtensionStatus, error) {
-	if err := m.client.Ping(context.Background()); err != nil {
-		return status(err)
-	}
-	return &osquery.ExtensionStatus{}, nil
-}
-
-func (m *manager) Extensions() (osquery.InternalExtensionList, error) {
-	found, err := m.client.Extensions(context.Background())
-	if err != nil {
-		return nil, err
-	}
-	list := make(osquery.InternalExtensionList, len(found))
-	for uuid, e := range found {
-		list[osquery.ExtensionRouteUUID(uuid)] = &osquery.InternalExtensionInfo{Name: e.Name, Version: e.Version, SdkVersion: e.SDKVersion}
-	}
-	return list, nil
-}
-
-func (m *manager) Options() (osquery.InternalOptionList, error) {
-	found, err := m.client.Options(context.Background())
-	if err != nil {
-		return nil, err
-	}
-	list := make(osquery.InternalOptionList, len(found))
-	for name, o := range found {
-		list[name] = &osquery.InternalOptionInfo{Value: o.Value, DefaultValue: o.Default, Type: o.Type}
-	}
-	return list, nil
-}
-
-func (m *manager) Query(sql string) (*osquery.ExtensionResponse, error) {
-	response := &osquery.ExtensionResponse{Status: &osquery.ExtensionStatus{}}
-	err := m.client.Query(context.Background(), sql, func(r *core.Row) error {
-		response.Response = append(response.Response, r.Map())
-		return nil
-	})
-	if err != nil {
-		if response.Status, err = status(err); err != nil {
-			return nil, err
-		}
-	}
-	return response, nil
-}
-
-// errUnused is what osquery-go's server never asks its client for.
-var errUnused = errors.New("not offered by this client")
-
-func (m *manager) Call(string, string, osquery.ExtensionPluginRequest) (*osquery.ExtensionResponse, error) {
-	return nil, errUnused
-}
-
-func (m *manager) GetQueryColumns(string) (*osquery.ExtensionResponse, error) {
-	return nil, errUnused
 }

@@ -42,7 +42,7 @@ func pets(generate table.GenerateFunc) *tables.Table {
 			table.TextColumn("name", table.RequiredColumn(), table.OptimizedColumn()),
 			table.BigIntColumn("legs", table.AdditionalColumn()),
 		},
-		Generate: generate,
+		Generate: tables.FromMaps(generate),
 	}
 }
 
@@ -467,6 +467,89 @@ func TestServePanic(t *testing.T) {
 	}
 }
 
+func TestServeAnswersEveryCall(t *testing.T) {
+	fake := fakecore.Start(t)
+	s := serve(t, fake, func(o *lifecycle.Options) {
+		o.Tables = []*tables.Table{pets(func(_ context.Context, q table.QueryContext) ([]map[string]string, error) {
+			switch {
+			case len(q.Constraints["name"].Constraints) == 0:
+				return nil, nil
+			case q.Constraints["name"].Constraints[0].Expression == "bad":
+				return []map[string]string{{"name": "half an answer"}}, errors.New("no such pet")
+			}
+			return []map[string]string{{"name": strings.Repeat("x", 300_000)}, {}, {"name": "rex", "legs": "4"}}, nil
+		})}
+	})
+	socket := fmt.Sprintf("%s.%d", fake.Socket(), s.registered())
+	client, err := osquerygo.NewClient(socket, 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	name := func(value string) string {
+		return `{"constraints":[{"name":"name","list":[{"op":2,"expr":"` + value + `"}],"affinity":"TEXT"}]}`
+	}
+	for _, c := range []struct {
+		registry, item string
+		request        map[string]string
+		code           int32
+		says           string
+		rows           int
+	}{
+		{"table", "pets", map[string]string{"action": "generate", "context": name("rex")}, 0, "OK", 3},
+		{"table", "pets", map[string]string{"action": "generate", "context": "{}"}, 0, "OK", 0},
+		{"table", "pets", map[string]string{"action": "generate", "context": name("bad")}, 1, "no such pet", 0},
+		{"table", "pets", map[string]string{"action": "generate", "context": "{"}, 1, "context JSON", 0},
+		{"table", "pets", map[string]string{"action": "generate"}, 1, "context JSON", 0},
+		{"table", "pets", map[string]string{"action": "columns"}, 0, "OK", 2},
+		{"table", "pets", map[string]string{"action": "feed"}, 1, "unknown action", 0},
+		{"table", "pets", nil, 1, "unknown action", 0},
+		{"table", "dogs", map[string]string{"action": "columns"}, 1, "dogs", 0},
+		{"logger", "pets", map[string]string{"action": "columns"}, 1, "logger", 0},
+	} {
+		answer, err := client.Call(c.registry, c.item, c.request)
+		if err != nil || answer.Status.Code != c.code || !strings.Contains(answer.Status.Message, c.says) || len(answer.Response) != c.rows {
+			t.Errorf("%s %s %v: %+v, %d rows, %v", c.registry, c.item, c.request, answer.Status, len(answer.Response), err)
+		}
+		if c.rows == 3 && (len(answer.Response[0]["name"]) != 300_000 || answer.Response[2]["name"] != "rex") {
+			t.Error("the rows are not as they were made")
+		}
+	}
+}
+
+// A generator need not go on for who has hung up.
+func TestServeNoticesHangUp(t *testing.T) {
+	fake := fakecore.Start(t)
+	begun, ended := make(chan struct{}), make(chan struct{})
+	s := serve(t, fake, func(o *lifecycle.Options) {
+		o.Tables = []*tables.Table{pets(func(ctx context.Context, _ table.QueryContext) ([]map[string]string, error) {
+			close(begun)
+			<-ctx.Done()
+			close(ended)
+			return nil, ctx.Err()
+		})}
+	})
+	p, err := fake.Dial(s.registered())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		_, _ = p.Generate(ctx, "pets", nil) // it is not answered
+	}()
+	<-begun
+	cancel()
+	p.Close()
+	<-asked
+	select {
+	case <-ended:
+	case <-time.After(20 * time.Second):
+		t.Error("the generator goes on")
+	}
+}
+
 func TestServeClearsStaleSocket(t *testing.T) {
 	fake := fakecore.Start(t)
 	// What an extension that was killed leaves, under the uuid we are to get.
@@ -518,7 +601,7 @@ func BenchmarkServe(b *testing.B) {
 		done := make(chan error, 1)
 		go func() {
 			done <- lifecycle.Serve(ctx, lifecycle.Options{Socket: fake.Socket(), Name: "rollcall", Version: "1",
-				Tables: []*tables.Table{{Name: "wide", Columns: definitions, Generate: generate}}})
+				Tables: []*tables.Table{{Name: "wide", Columns: definitions, Generate: tables.FromMaps(generate)}}})
 		}()
 		pull(b, fake, "rollcall")
 		cancel()

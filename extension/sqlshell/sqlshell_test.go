@@ -29,10 +29,10 @@ type fake struct {
 
 func newFake(name string, cols []table.ColumnDefinition, rows ...map[string]string) *fake {
 	f := &fake{Table: tables.Table{Name: name, Columns: cols}}
-	f.Generate = func(_ context.Context, qc table.QueryContext) ([]map[string]string, error) {
+	f.Generate = tables.FromMaps(func(_ context.Context, qc table.QueryContext) ([]map[string]string, error) {
 		f.record(qc)
 		return rows, nil
-	}
+	})
 	return f
 }
 
@@ -92,7 +92,7 @@ func scores() *fake {
 		table.BigIntColumn("score", table.OptimizedColumn()),
 		table.TextColumn("cmdline", table.RequiredColumn(), table.OptimizedColumn()),
 	}}}
-	f.Generate = func(_ context.Context, qc table.QueryContext) ([]map[string]string, error) {
+	f.Generate = tables.FromMaps(func(_ context.Context, qc table.QueryContext) ([]map[string]string, error) {
 		f.record(qc)
 		var rows []map[string]string
 		for _, c := range qc.Constraints["cmdline"].Constraints {
@@ -103,7 +103,7 @@ func scores() *fake {
 			}
 		}
 		return rows, nil
-	}
+	})
 	return f
 }
 
@@ -306,10 +306,10 @@ func TestPushdown(t *testing.T) {
 func TestQueryContextNamesEveryColumn(t *testing.T) {
 	var got table.QueryContext
 	f := events()
-	f.Generate = func(_ context.Context, qc table.QueryContext) ([]map[string]string, error) {
+	f.Generate = tables.FromMaps(func(_ context.Context, qc table.QueryContext) ([]map[string]string, error) {
 		got = qc
 		return nil, nil
-	}
+	})
 	db := open(t, Options{}, f)
 	rows(t, db, "SELECT eid FROM events WHERE time = 5")
 	want := map[string]table.ConstraintList{
@@ -504,9 +504,9 @@ func TestMemoryIsBounded(t *testing.T) {
 func TestErrors(t *testing.T) {
 	boom := errors.New("the store is locked: try again\x00")
 	bad := events()
-	bad.Generate = func(context.Context, table.QueryContext) ([]map[string]string, error) { return nil, boom }
+	bad.Generate = tables.FromMaps(func(context.Context, table.QueryContext) ([]map[string]string, error) { return nil, boom })
 	wild := people()
-	wild.Generate = func(context.Context, table.QueryContext) ([]map[string]string, error) { panic("index out of range") }
+	wild.Generate = tables.FromMaps(func(context.Context, table.QueryContext) ([]map[string]string, error) { panic("index out of range") })
 	db := open(t, Options{}, bad, wild, scores())
 
 	tests := []struct {
@@ -589,11 +589,11 @@ func TestOpenRefuses(t *testing.T) {
 func TestCancel(t *testing.T) {
 	slow := events()
 	started := make(chan struct{}, 1)
-	slow.Generate = func(ctx context.Context, _ table.QueryContext) ([]map[string]string, error) {
+	slow.Generate = tables.FromMaps(func(ctx context.Context, _ table.QueryContext) ([]map[string]string, error) {
 		started <- struct{}{}
 		<-ctx.Done()
 		return nil, nil // cut short, and silent about it
-	}
+	})
 	db := open(t, Options{}, slow, people())
 	for _, sql := range []string{
 		"SELECT * FROM events",

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,18 +27,20 @@ const (
 type vtable struct {
 	db       *DB
 	tab      *tables.Table
-	required bool // a column is Required
+	required bool           // a column is Required
+	place    map[string]int // of a column, by name
 }
 
 func newVTable(db *DB, tab *tables.Table) *vtable {
-	vt := &vtable{db: db, tab: tab}
-	for _, c := range tab.Columns {
+	vt := &vtable{db: db, tab: tab, place: make(map[string]int, len(tab.Columns))}
+	for i, c := range tab.Columns {
 		vt.required = vt.required || c.Required
+		vt.place[c.Name] = i
 	}
 	return vt
 }
 
-func (vt *vtable) Open() (sqlite.VTableCursor, error) { return &cursor{vt: vt}, nil }
+func (vt *vtable) Open() (sqlite.VTableCursor, error) { return &cursor{vt: vt, read: -1}, nil }
 func (vt *vtable) Disconnect() error                  { return nil }
 func (vt *vtable) Destroy() error                     { return nil }
 
@@ -114,8 +117,14 @@ func (vt *vtable) requiredUsed(used uint64) bool {
 // cursor goes through the rows of one scan.
 type cursor struct {
 	vt   *vtable
-	rows []map[string]string
+	rows []tables.Row
 	row  int
+
+	// What the row at place read says; read is -1 when none was looked at.
+	read   int
+	values []string // by column
+	id     string
+	hasID  bool
 
 	// key names the scan that rows come from; filled says that there was one.
 	key    string
@@ -132,7 +141,7 @@ func (c *cursor) Filter(id sqlite.IndexID, argv []sqlite.Value) error {
 	if err != nil {
 		return err
 	}
-	c.row = 0
+	c.row, c.read = 0, -1
 	if c.filled && c.key == key {
 		return nil
 	}
@@ -153,13 +162,13 @@ func (c *cursor) Filter(id sqlite.IndexID, argv []sqlite.Value) error {
 		// SQLite's copy of the text can hold no NUL.
 		return errors.New(strings.ReplaceAll(err.Error(), "\x00", `\x00`))
 	}
-	c.rows, c.key, c.filled = rows, key, true
+	c.rows, c.key, c.filled = slices.AppendSeq(make([]tables.Row, 0, rows.Len()), rows.All()), key, true
 	return nil
 }
 
 // generate calls the generator. A panic must not unwind through SQLite, which
 // would keep its locks.
-func generate(ctx context.Context, tab *tables.Table, qc table.QueryContext) (rows []map[string]string, err error) {
+func generate(ctx context.Context, tab *tables.Table, qc table.QueryContext) (rows *tables.Rows, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			rows, err = nil, fmt.Errorf("table %s panicked: %v", tab.Name, r)
@@ -231,8 +240,28 @@ func (c *cursor) Column(i int, _ bool) (sqlite.Value, error) {
 	if c.row >= len(c.rows) || i < 0 || i >= len(c.vt.tab.Columns) {
 		return sqlite.Value{}, nil
 	}
-	def := &c.vt.tab.Columns[i]
-	return convert(def.Type, c.rows[c.row][def.Name]), nil
+	c.look()
+	return convert(c.vt.tab.Columns[i].Type, c.values[i]), nil
+}
+
+// look reads the row that the cursor is at.
+func (c *cursor) look() {
+	if c.read == c.row {
+		return
+	}
+	if c.values == nil {
+		c.values = make([]string, len(c.vt.tab.Columns))
+	}
+	clear(c.values)
+	c.read, c.id, c.hasID = c.row, "", false
+	for column, value := range c.rows[c.row].Cells() {
+		if i, ok := c.vt.place[string(column)]; ok {
+			c.values[i] = string(value)
+		}
+		if string(column) == "rowid" {
+			c.id, c.hasID = string(value), true
+		}
+	}
 }
 
 // RowID is the row's "rowid", as a number or hashed, or else its place in the
@@ -242,20 +271,20 @@ func (c *cursor) RowID() (int64, error) {
 	if c.row >= len(c.rows) {
 		return 0, nil
 	}
-	id, ok := c.rows[c.row]["rowid"]
-	if !ok {
+	c.look()
+	if !c.hasID {
 		return int64(c.row), nil
 	}
-	if n, err := strconv.ParseInt(id, 10, 64); err == nil {
+	if n, err := strconv.ParseInt(c.id, 10, 64); err == nil {
 		return n, nil
 	}
 	h := fnv.New64a()
-	_, _ = h.Write([]byte(id)) // never fails
+	_, _ = h.Write([]byte(c.id)) // never fails
 	return int64(h.Sum64()), nil
 }
 
 func (c *cursor) Close() error {
-	c.rows = nil
+	c.rows, c.values = nil, nil
 	return nil
 }
 

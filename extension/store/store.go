@@ -723,6 +723,13 @@ func eventsQuery(f Filter) sq.SelectBuilder {
 // Events calls fn with the newest events that f lets through, newest first, at
 // most MaxRows, and reports whether there were more.
 func (s *Store) Events(ctx context.Context, f Filter, fn func(*Event) error) (more bool, err error) {
+	return s.events(ctx, f, func(st *sqlite.Stmt) error {
+		e := scanEvent(st)
+		return fn(&e)
+	})
+}
+
+func (s *Store) events(ctx context.Context, f Filter, fn func(*sqlite.Stmt) error) (more bool, err error) {
 	conn, give, err := s.take(ctx)
 	if err != nil {
 		return false, fmt.Errorf("read events: %w", err)
@@ -734,8 +741,7 @@ func (s *Store) Events(ctx context.Context, f Filter, fn func(*Event) error) (mo
 			more = true
 			return nil
 		}
-		e := scanEvent(st)
-		return fn(&e)
+		return fn(st)
 	})
 	if err != nil {
 		return more, fmt.Errorf("read events: %w", err)

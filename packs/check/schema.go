@@ -39,7 +39,7 @@ type schemaColumn struct {
 }
 
 // nothing answers for a table that is only compiled against.
-func nothing(context.Context, table.QueryContext) ([]map[string]string, error) { return nil, nil }
+func nothing(context.Context, table.QueryContext) (*tables.Rows, error) { return nil, nil }
 
 // schema is every table by name: osquery's and those of own.
 func schema(own []*tables.Table) (map[string]*schemaTable, error) {

@@ -89,7 +89,7 @@ func TestServing(t *testing.T) {
 		t.Fatal(err)
 	}
 	ours := tables.ServiceDiscoveryEvents(s, nobody{})
-	rows, err := ours.Generate(t.Context(), table.QueryContext{})
+	rows, err := ours.Generate.Maps(t.Context(), table.QueryContext{})
 	if err != nil || len(rows) != 1000 {
 		t.Fatalf("%d rows: %v", len(rows), err)
 	}

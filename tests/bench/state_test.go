@@ -286,7 +286,7 @@ func window(t *testing.T, s *store.Store, from int64) func() int {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return len(rows)
+		return rows.Len()
 	}
 }
 

@@ -48,7 +48,7 @@ func (f *trial) rows(a *app.App, name string) []map[string]string {
 	f.Helper()
 	for _, t := range a.Tables {
 		if t.Name == name {
-			rows, err := t.Generate(context.Background(), table.QueryContext{})
+			rows, err := t.Generate.Maps(context.Background(), table.QueryContext{})
 			f.must(err)
 			return rows
 		}
@@ -72,7 +72,7 @@ func inside() []fault {
 		{name: "a table panics", tried: "a generator panics under a core that asks", holds: "that query fails, all others go on, health counts it", run: func(f *trial) {
 			core := f.auditing()
 			a := f.rooms(time.Now)
-			bad := a.Guard.Wrap(&tables.Table{Name: "service_bad", Columns: []table.ColumnDefinition{table.TextColumn("x")}, Generate: func(context.Context, table.QueryContext) ([]map[string]string, error) {
+			bad := a.Guard.Wrap(&tables.Table{Name: "service_bad", Columns: []table.ColumnDefinition{table.TextColumn("x")}, Generate: func(context.Context, table.QueryContext) (*tables.Rows, error) {
 				var none []int
 				return nil, fmt.Errorf("%d", none[len(none)])
 			}})

@@ -315,9 +315,9 @@ func (a *agent) coreTable(name string, columns ...string) *tables.Table {
 	for _, c := range columns {
 		t.Columns = append(t.Columns, table.TextColumn(c))
 	}
-	t.Generate = func(context.Context, table.QueryContext) ([]map[string]string, error) {
+	t.Generate = tables.FromMaps(func(context.Context, table.QueryContext) ([]map[string]string, error) {
 		return a.core.Rows("SELECT rowid, " + strings.Join(columns, ", ") + " FROM " + name)
-	}
+	})
 	return t
 }
 
@@ -346,7 +346,7 @@ func (a *agent) remote(ctx context.Context, uuid int64, name string) (*tables.Ta
 			Index: op&1 != 0, Required: op&2 != 0, Additional: op&4 != 0, Optimized: op&8 != 0, Hidden: op&16 != 0,
 		})
 	}
-	t.Generate = func(ctx context.Context, q table.QueryContext) ([]map[string]string, error) {
+	t.Generate = tables.FromMaps(func(ctx context.Context, q table.QueryContext) ([]map[string]string, error) {
 		var constraints []fakecore.Constraint
 		for column, list := range q.Constraints {
 			for _, c := range list.Constraints {
@@ -359,6 +359,6 @@ func (a *agent) remote(ctx context.Context, uuid int64, name string) (*tables.Ta
 		}
 		defer p.Close()
 		return p.Generate(ctx, name, nil, constraints...)
-	}
+	})
 	return t, nil
 }

@@ -296,7 +296,7 @@ func rows(t *testing.T, a *app.App, name string) []map[string]string {
 	t.Helper()
 	for _, x := range a.Tables {
 		if x.Name == name {
-			out, err := x.Generate(context.Background(), table.QueryContext{})
+			out, err := x.Generate.Maps(context.Background(), table.QueryContext{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -65,24 +65,24 @@ func openDB(t testing.TB) *sqlshell.DB {
 		{
 			Name:    "service_events",
 			Columns: []table.ColumnDefinition{table.TextColumn("name", table.OptimizedColumn()), table.BigIntColumn("time", table.OptimizedColumn())},
-			Generate: func(context.Context, table.QueryContext) ([]map[string]string, error) {
+			Generate: tables.FromMaps(func(context.Context, table.QueryContext) ([]map[string]string, error) {
 				return rows, nil
-			},
+			}),
 		},
 		{
 			Name:    "service_slow",
 			Columns: []table.ColumnDefinition{table.TextColumn("note", table.OptimizedColumn())},
-			Generate: func(ctx context.Context, _ table.QueryContext) ([]map[string]string, error) {
+			Generate: tables.FromMaps(func(ctx context.Context, _ table.QueryContext) ([]map[string]string, error) {
 				<-ctx.Done()
 				return nil, ctx.Err()
-			},
+			}),
 		},
 		{
 			Name:    "broken",
 			Columns: []table.ColumnDefinition{table.TextColumn("x", table.OptimizedColumn())},
-			Generate: func(context.Context, table.QueryContext) ([]map[string]string, error) {
+			Generate: tables.FromMaps(func(context.Context, table.QueryContext) ([]map[string]string, error) {
 				return nil, errors.New("no store\x1b[2J")
-			},
+			}),
 		},
 	}, sqlshell.Options{})
 	if err != nil {

@@ -52,7 +52,7 @@ func child(history string) (err error) {
 	db, err := sqlshell.Open(ctx, []*tables.Table{{
 		Name:    "service_slow",
 		Columns: []table.ColumnDefinition{table.TextColumn("note", table.OptimizedColumn())},
-		Generate: func(ctx context.Context, _ table.QueryContext) ([]map[string]string, error) {
+		Generate: func(ctx context.Context, _ table.QueryContext) (*tables.Rows, error) {
 			fmt.Println("waiting")
 			<-ctx.Done()
 			return nil, ctx.Err()
