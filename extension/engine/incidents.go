@@ -220,8 +220,8 @@ func (e *Engine) fill(ctx context.Context, host, username *string, uid string) {
 // connectionOf is a connection with whose it is, as far as its process tells.
 func (e *Engine) connectionOf(c *evidence.Connection, h *history, now time.Time) incident.Connection {
 	p := evidence.Process{Time: c.Time, Platform: c.Platform, Host: c.Host, PID: c.PID, ParentPID: c.ParentPID, Path: c.Path, CmdLine: c.CmdLine, Username: c.Username, UID: c.UID}
-	if r := e.lineage.find(c.Host, c.PID, c.Time); r != nil {
-		p = e.processOf(r, c.Platform)
+	if r, ok := e.lineage.find(c.Host, c.PID, c.Time); ok {
+		p = e.processOf(&r, c.Platform)
 		p.UID = c.UID
 		if c.Path == "" {
 			c.Path = r.path

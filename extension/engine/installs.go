@@ -275,8 +275,8 @@ func (e *Engine) judgeInstall(x *pendingInstall, h *history, now time.Time, youn
 // installer is the process that installed a service: the one the source names, else
 // the likeliest of those that started around it.
 func (e *Engine) installer(in *evidence.Install) *evidence.Process {
-	if r := e.lineage.find(in.Host, in.InstallerPID, in.Time); r != nil {
-		p := e.processOf(r, in.Platform)
+	if r, ok := e.lineage.find(in.Host, in.InstallerPID, in.Time); ok {
+		p := e.processOf(&r, in.Platform)
 		return &p
 	}
 	if in.InstallerPID != 0 || in.InstallerCmdLine != "" {
@@ -287,8 +287,8 @@ func (e *Engine) installer(in *evidence.Install) *evidence.Process {
 		return nil
 	}
 	candidates := make([]evidence.Process, len(near))
-	for i, r := range near {
-		candidates[i] = e.processOf(r, in.Platform)
+	for i := range near {
+		candidates[i] = e.processOf(&near[i], in.Platform)
 	}
 	best, _ := service.Installer(in, candidates)
 	if best < 0 {

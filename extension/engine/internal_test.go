@@ -80,8 +80,8 @@ func TestLineageIsBounded(t *testing.T) {
 		t.Errorf("%d entries, %d indexed", len(l.ring), len(l.byPID))
 	}
 	for pid, i := range l.byPID {
-		if l.ring[i].key() != pid || len(l.ring[i].cmdline) > maxRemembered {
-			t.Fatalf("process %v is at an entry of %d with %d bytes", pid, l.ring[i].pid, len(l.ring[i].cmdline))
+		if l.ring[i].key() != pid || len(l.ring[i].unpack().cmdline) > maxRemembered {
+			t.Fatalf("process %v is at an entry of %d with %d bytes", pid, l.ring[i].pid, len(l.ring[i].unpack().cmdline))
 		}
 	}
 	p := started(n+1, n, n+1, "/x")

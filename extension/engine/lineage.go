@@ -40,13 +40,47 @@ type processKey struct {
 	pid  int64
 }
 
-func (r *remembered) key() processKey { return processKey{r.host, r.pid} }
+// packed is a remembered process in few bytes: its texts stand one behind the other in
+// an allocation of their own, so that nothing else of the answer they came in stays.
+type packed struct {
+	host              string
+	pid, parent, time int64
+	texts             string
+	ends              [10]uint32
+	argsJoined        bool
+}
+
+func (r *packed) key() processKey { return processKey{r.host, r.pid} }
+
+func pack(p *evidence.Process) packed {
+	r := packed{host: p.Host, pid: p.PID, parent: p.ParentPID, time: p.Time, argsJoined: p.ArgsJoined}
+	texts := [len(r.ends)]string{p.Path, p.CmdLine[:min(len(p.CmdLine), maxRemembered)], p.Username, p.LoginUser, p.Session, p.LogonID, p.UID, p.CWD, p.ContainerID, p.LoginSource}
+	r.texts = strings.Join(texts[:], "")
+	end := 0
+	for i := range texts {
+		end += len(texts[i])
+		r.ends[i] = uint32(end)
+	}
+	return r
+}
+
+func (r *packed) unpack() remembered {
+	from := uint32(0)
+	next := func(i int) string {
+		text := r.texts[from:r.ends[i]]
+		from = r.ends[i]
+		return text
+	}
+	return remembered{host: r.host, pid: r.pid, parent: r.parent, time: r.time, argsJoined: r.argsJoined,
+		path: next(0), cmdline: next(1), username: next(2), loginUser: next(3), session: next(4), logonID: next(5), uid: next(6),
+		cwd: next(7), containerID: next(8), loginSource: next(9)}
+}
 
 // lineage remembers the processes seen last, so that events that name only a
 // parent's id get its program and ancestry, also when it has ended since. A ring
 // of fixed size: the oldest entry makes room.
 type lineage struct {
-	ring  []remembered
+	ring  []packed
 	next  int
 	byPID map[processKey]int // index in ring of the newest process with the id
 }
@@ -59,12 +93,7 @@ func (l *lineage) remember(p *evidence.Process) {
 	if p.PID <= 0 {
 		return
 	}
-	r := remembered{pid: p.PID, parent: p.ParentPID, time: p.Time, host: p.Host, path: p.Path, cmdline: p.CmdLine,
-		username: p.Username, loginUser: p.LoginUser, session: p.Session, logonID: p.LogonID,
-		uid: p.UID, cwd: p.CWD, containerID: p.ContainerID, loginSource: p.LoginSource, argsJoined: p.ArgsJoined}
-	if len(r.cmdline) > maxRemembered {
-		r.cmdline = strings.Clone(r.cmdline[:maxRemembered]) // or all of it is kept
-	}
+	r := pack(p)
 	if i, ok := l.byPID[r.key()]; ok {
 		if l.ring[i].time > p.Time {
 			return // late evidence of an earlier process does not replace a later one
@@ -109,14 +138,14 @@ func (l *lineage) ancestors(p *evidence.Process) {
 	p.Ancestry = l.chain(p.Host, p.PID, p.ParentPID, p.Time)
 }
 
-// find returns the process that had an id at a time, nil when it is not remembered
-// or the id was used again since.
-func (l *lineage) find(host string, pid, at int64) *remembered {
+// find returns the process that had an id at a time, if it is remembered and the id was
+// not used again since.
+func (l *lineage) find(host string, pid, at int64) (r remembered, ok bool) {
 	i, ok := l.byPID[processKey{host, pid}]
 	if !ok || pid <= 0 || l.ring[i].time > at+1 {
-		return nil
+		return r, false
 	}
-	return &l.ring[i]
+	return l.ring[i].unpack(), true
 }
 
 // chain is the ancestry of a process, its parent first.
@@ -124,8 +153,8 @@ func (l *lineage) chain(host string, own, parent, at int64) (out []evidence.Ance
 	seen := map[int64]bool{own: true}
 	for pid, before := parent, at; len(out) < maxAncestors && pid > 0 && !seen[pid]; {
 		seen[pid] = true
-		r := l.find(host, pid, before)
-		if r == nil {
+		r, ok := l.find(host, pid, before)
+		if !ok {
 			break
 		}
 		out = append(out, evidence.Ancestor{PID: r.pid, Path: r.path, CmdLine: r.cmdline})
@@ -136,14 +165,14 @@ func (l *lineage) chain(host string, own, parent, at int64) (out []evidence.Ance
 
 // around returns the processes that started on a host from before to after seconds
 // around a time, at most limit, the nearest before it first.
-func (l *lineage) around(host string, at, before, after int64, limit int) []*remembered {
-	var out []*remembered
+func (l *lineage) around(host string, at, before, after int64, limit int) []remembered {
+	var out []remembered
 	for i := range l.ring {
 		if r := &l.ring[i]; r.host == host && r.time >= at-before && r.time <= at+after {
-			out = append(out, r)
+			out = append(out, r.unpack())
 		}
 	}
-	slices.SortStableFunc(out, func(a, b *remembered) int { return cmp.Compare(b.time, a.time) })
+	slices.SortStableFunc(out, func(a, b remembered) int { return cmp.Compare(b.time, a.time) })
 	if len(out) > limit {
 		out = out[:limit]
 	}

@@ -7,6 +7,7 @@
 package pkg
 
 import (
+	"cmp"
 	"context"
 	"crypto/md5"  //nolint:gosec // what dpkg's database has
 	"crypto/sha1" //nolint:gosec // what apk's database has
@@ -76,7 +77,7 @@ func Open(root string) *DB {
 	return &DB{root: root, seed: maphash.MakeSeed(), now: time.Now, verified: map[string]verdict{}}
 }
 
-// index holds a keyed hash of every path and the package it belongs to: 16 bytes a
+// index holds a keyed hash of every path and the package it belongs to: 12 bytes a
 // path. The key is random, so nobody can make a path that looks owned.
 type index struct {
 	paths    []owned
@@ -92,10 +93,10 @@ type index struct {
 	rpms    rpmFile
 }
 
-type owned struct {
-	hash uint64
-	pkg  uint32
-}
+// owned is a path's package; the hash is in halves, so that it takes 12 bytes.
+type owned struct{ high, low, pkg uint32 }
+
+func (o owned) hash() uint64 { return uint64(o.high)<<32 | uint64(o.low) }
 
 // source says where the digests of a package's files are.
 type source struct {
@@ -276,15 +277,9 @@ func (d *DB) refresh() {
 	b.apk()
 	b.pacman()
 	slices.SortFunc(b.ix.paths, func(x, y owned) int {
-		switch {
-		case x.hash < y.hash:
-			return -1
-		case x.hash > y.hash:
-			return 1
-		}
-		return int(x.pkg) - int(y.pkg)
+		return cmp.Or(cmp.Compare(x.hash(), y.hash()), cmp.Compare(x.pkg, y.pkg))
 	})
-	b.ix.paths = slices.Clip(b.ix.paths)
+	b.ix.paths = slices.Clone(b.ix.paths) // without the room to grow
 	d.ix = b.ix
 	d.problems = b.problems
 	d.last = header{}
@@ -338,17 +333,9 @@ func (ix *index) owner(seed maphash.Seed, p string) (pkg uint32, name string, ok
 
 func (ix *index) find(seed maphash.Seed, p string) []owned {
 	h := maphash.String(seed, p)
-	from, _ := slices.BinarySearchFunc(ix.paths, h, func(o owned, h uint64) int {
-		switch {
-		case o.hash < h:
-			return -1
-		case o.hash > h:
-			return 1
-		}
-		return 0
-	})
+	from, _ := slices.BinarySearchFunc(ix.paths, h, func(o owned, h uint64) int { return cmp.Compare(o.hash(), h) })
 	to := from
-	for to < len(ix.paths) && ix.paths[to].hash == h {
+	for to < len(ix.paths) && ix.paths[to].hash() == h {
 		to++
 	}
 	return ix.paths[from:to]
@@ -401,5 +388,6 @@ func (b *builder) path(p string, pkg uint32) {
 		b.problem("more than %d files", maxPaths)
 		return
 	}
-	b.ix.paths = append(b.ix.paths, owned{maphash.String(b.seed, b.ix.canonical(p)), pkg})
+	h := maphash.String(b.seed, b.ix.canonical(p))
+	b.ix.paths = append(b.ix.paths, owned{uint32(h >> 32), uint32(h), pkg})
 }
