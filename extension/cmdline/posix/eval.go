@@ -1,6 +1,7 @@
 package posix
 
 import (
+	"slices"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -56,6 +57,13 @@ func (s *scope) positional() ([]string, bool) {
 	return nil, false
 }
 
+// function is a function of the text.
+type function struct {
+	body *syntax.Stmt
+	// open says that something in it depends on what it finds when it is called.
+	open bool
+}
+
 // evaluator walks the statements of one text.
 type evaluator struct {
 	text   string
@@ -64,7 +72,9 @@ type evaluator struct {
 	err    error
 
 	env   *scope
-	funcs map[string]*syntax.Stmt
+	funcs map[string]*function
+	// locals are the variables that end with the function that is followed.
+	locals map[string]bool
 	// broken says that the text is not a whole program.
 	broken bool
 	// quiet says that text is worked out for its value only: nothing is emitted.
@@ -123,6 +133,71 @@ func (e *evaluator) subshell(f func()) {
 	e.env = &scope{up: saved}
 	f()
 	e.env = saved
+}
+
+// certainty is what is known of a condition.
+type certainty int8
+
+const (
+	no certainty = iota
+	perhaps
+	yes
+)
+
+// truth is what is known of the end of a condition without running it.
+func truth(cond []*syntax.Stmt) certainty {
+	if len(cond) == 0 {
+		return yes // else
+	}
+	s := cond[len(cond)-1]
+	call, ok := s.Cmd.(*syntax.CallExpr)
+	if !ok || len(call.Args) != 1 {
+		return perhaps
+	}
+	holds := perhaps
+	switch call.Args[0].Lit() {
+	case "true", ":":
+		holds = yes
+	case "false":
+		holds = no
+	}
+	if s.Negated {
+		holds = yes - holds
+	}
+	return holds
+}
+
+// branches are the alternatives of a condition, with the environment each leaves
+// behind.
+type branches struct {
+	left  []*scope
+	taken bool // one of them is certain to be taken: none behind it is
+}
+
+// branch runs an alternative in the environment before the condition, which holds with
+// some certainty.
+func (e *evaluator) branch(b *branches, holds certainty, f func()) {
+	saved := e.env
+	e.env = &scope{up: saved}
+	f()
+	if holds != no && !b.taken {
+		b.left = append(b.left, e.env)
+	}
+	b.taken = b.taken || holds == yes
+	e.env = saved
+}
+
+// join goes on behind the condition with what its alternatives set, the last one's
+// where several may have.
+func (e *evaluator) join(b *branches) {
+	for _, s := range b.left {
+		for name, v := range s.vars {
+			e.env.set(name, v)
+		}
+		if s.bound {
+			e.env.args, e.env.bound = s.args, true
+		}
+	}
 }
 
 // flow is where the commands of a statement are connected: head reads its
@@ -189,7 +264,12 @@ func (e *evaluator) stmt(s *syntax.Stmt, in *value) flow {
 	if given != nil {
 		in = given
 	}
-	f := e.command(s, in, redirs)
+	f := noFlow()
+	if s.Background {
+		e.subshell(func() { f = e.command(s, in, redirs) })
+	} else {
+		f = e.command(s, in, redirs)
+	}
 	// Redirections of a compound command hold for all commands inside.
 	if len(redirs) > 0 && e.quiet == 0 {
 		if !e.spend(len(e.out)-first, 0) {
@@ -221,10 +301,12 @@ func (e *evaluator) command(s *syntax.Stmt, in *value, redirs []dialect.Redirect
 		return f
 	case *syntax.IfClause:
 		f := noFlow()
+		var b branches
 		for ; c != nil; c = c.Else {
 			f.add(e.stmts(c.Cond, in))
-			f.add(e.stmts(c.Then, nil))
+			e.branch(&b, truth(c.Cond), func() { f.add(e.stmts(c.Then, nil)) })
 		}
+		e.join(&b)
 		return f
 	case *syntax.WhileClause:
 		f := e.stmts(c.Cond, in)
@@ -233,27 +315,38 @@ func (e *evaluator) command(s *syntax.Stmt, in *value, redirs []dialect.Redirect
 	case *syntax.ForClause:
 		return e.forLoop(c, in)
 	case *syntax.CaseClause:
-		e.str(c.Word)
+		subject := e.str(c.Word)
 		f := noFlow()
+		var b branches
 		for _, item := range c.Items {
+			holds := no
 			for _, p := range item.Patterns {
-				e.str(p)
+				switch pattern := e.str(p); {
+				case !subject.known || !pattern.known || len(pattern.s) > 256:
+					holds = max(holds, perhaps)
+				case match(pattern.s, subject.s):
+					holds = yes
+				}
 			}
-			f.add(e.stmts(item.Stmts, in))
+			e.branch(&b, holds, func() { f.add(e.stmts(item.Stmts, in)) })
 		}
+		e.join(&b)
 		return f
 	case *syntax.FuncDecl:
-		if c.Name != nil {
-			if e.funcs == nil {
-				e.funcs = map[string]*syntax.Stmt{}
-			}
-			e.funcs[c.Name.Value] = c.Body
-		}
+		first := len(e.out)
 		// What it is called with, and what its output goes to, is not known here.
 		e.subshell(func() {
 			e.env.args, e.env.bound = nil, false
 			e.stmt(c.Body, nil)
 		})
+		if c.Name != nil {
+			if e.funcs == nil {
+				e.funcs = map[string]*function{}
+			}
+			e.funcs[c.Name.Value] = &function{body: c.Body, open: slices.ContainsFunc(e.out[first:], func(s dialect.Simple) bool {
+				return slices.ContainsFunc(s.Argv, func(w string) bool { return strings.ContainsAny(w, "$`") })
+			})}
+		}
 	case *syntax.TimeClause:
 		return e.stmt(c.Stmt, in)
 	case *syntax.CoprocClause:
@@ -385,6 +478,9 @@ func (e *evaluator) items(iter *syntax.WordIter) ([]value, bool) {
 func (e *evaluator) declaration(c *syntax.DeclClause) flow {
 	argv := []string{c.Variant.Value}
 	for _, a := range c.Args {
+		if e.locals != nil && a.Name != nil && (c.Variant.Value == "local" || c.Variant.Value == "declare" || c.Variant.Value == "typeset") {
+			e.locals[a.Name.Value] = true
+		}
 		switch {
 		case a.Name == nil:
 			for _, f := range e.fields(a.Value) {
@@ -731,19 +827,29 @@ func (e *evaluator) builtin(w words, in *value) {
 	}
 }
 
-// follow looks once more into a function that is called with arguments, now that
-// they are known.
+// follow looks once more into a function that is called, now that it is known what
+// with, and keeps what it leaves behind in the variables.
 func (e *evaluator) follow(w words) {
-	body := e.funcs[w.argv[0]]
-	if body == nil || len(w.argv) < 2 || e.quiet > 0 || e.calls >= maxCalls || !w.known {
+	f := e.funcs[w.argv[0]]
+	if f == nil || e.calls >= maxCalls || !w.known {
 		return
 	}
 	e.calls++
-	saved := e.env
-	e.env = &scope{up: saved, args: w.argv[1:], bound: true}
+	if len(w.argv) == 1 && !f.open {
+		// Its commands were found where it was defined.
+		e.quiet++
+		defer func() { e.quiet-- }()
+	}
+	saved, locals := e.env, e.locals
+	e.env, e.locals = &scope{up: saved, args: w.argv[1:], bound: true}, map[string]bool{}
 	// A function that calls itself would be followed until the calls run out.
 	delete(e.funcs, w.argv[0])
-	e.stmt(body, nil)
-	e.funcs[w.argv[0]] = body
-	e.env = saved
+	e.stmt(f.body, nil)
+	e.funcs[w.argv[0]] = f
+	for name, v := range e.env.vars {
+		if !e.locals[name] {
+			saved.set(name, v)
+		}
+	}
+	e.env, e.locals = saved, locals
 }

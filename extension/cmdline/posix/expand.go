@@ -752,6 +752,9 @@ func (e *evaluator) param(p *syntax.ParamExp) (value, bool) {
 		v = value{s: ref.s, marks: ref.marks | mVariable}
 	}
 	if p.Length {
+		if ref := e.env.get(p.Param.Value); ref != nil && ref.isList && every(p.Index) {
+			return value{s: strconv.Itoa(len(ref.list)), marks: v.marks}, set
+		}
 		return value{s: strconv.Itoa(utf8.RuneCountInString(v.s)), marks: v.marks}, set
 	}
 	if p.Exp != nil {
@@ -789,6 +792,12 @@ func (e *evaluator) param(p *syntax.ParamExp) (value, bool) {
 	return v, true
 }
 
+// every reports whether an index names all elements of a list.
+func every(index syntax.ArithmExpr) bool {
+	w, ok := index.(*syntax.Word)
+	return ok && (w.Lit() == "@" || w.Lit() == "*")
+}
+
 // lookup is the value before any operator.
 func (e *evaluator) lookup(p *syntax.ParamExp) (value, bool) {
 	name := p.Param.Value
@@ -814,7 +823,7 @@ func (e *evaluator) lookup(p *syntax.ParamExp) (value, bool) {
 			}
 			return value{s: v.list[0], marks: m}, true
 		}
-		if w, ok := p.Index.(*syntax.Word); ok && (w.Lit() == "@" || w.Lit() == "*") {
+		if every(p.Index) {
 			s := strings.Join(v.list, " ")
 			return value{s: s, marks: m}, len(s) <= maxValue && e.spend(1, len(s))
 		}

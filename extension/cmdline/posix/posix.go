@@ -12,6 +12,7 @@ package posix
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -55,8 +56,10 @@ const (
 	maxBrace = 256
 	// maxCalls bounds calls of functions defined in the text that are followed.
 	maxCalls = 32
-	// maxSalvage bounds the attempts to go on behind an error.
+	// maxSalvage bounds the attempts to go on behind an error, maxRepairs those to
+	// read a text as a shell does that goes on all the same.
 	maxSalvage = 16
+	maxRepairs = 4
 )
 
 // Parse returns the simple commands that text runs, in the order in which they
@@ -107,9 +110,20 @@ func Parse(text string, opts Options, b *dialect.Budget) (list []dialect.Simple,
 // program parses text in the dialects that may understand it, most capable
 // first, and falls back to whatever statements can be had.
 func program(text string) ([]*syntax.Stmt, error) {
+	text = comments(text)
 	stmts, err := statements(text, syntax.LangBash)
 	if err == nil {
 		return stmts, nil
+	}
+	repaired, why := text, err
+	for range maxRepairs {
+		var ok bool
+		if repaired, ok = repair(repaired, why); !ok {
+			break
+		}
+		if stmts, why = statements(repaired, syntax.LangBash); why == nil {
+			return stmts, nil
+		}
 	}
 	for _, lang := range []syntax.LangVariant{syntax.LangPOSIX, syntax.LangMirBSDKorn} {
 		if other, oerr := statements(text, lang); oerr == nil {
@@ -137,6 +151,83 @@ func statements(text string, lang syntax.LangVariant, more ...syntax.ParserOptio
 	return stmts, first
 }
 
+// comments blanks the backslash at the end of a comment out: the parser joins the next
+// line to it, a shell does not.
+func comments(text string) string {
+	if !strings.Contains(text, "\\\n") || !strings.Contains(text, "#") {
+		return text
+	}
+	ends := []byte(text)
+	// What could be read before a mistake is enough.
+	f, _ := syntax.NewParser(syntax.KeepComments(true), syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(text), "")
+	if f == nil {
+		return text
+	}
+	syntax.Walk(f, func(n syntax.Node) bool {
+		if c, ok := n.(*syntax.Comment); ok {
+			at := clamp(c.Pos(), len(text))
+			if end := strings.IndexByte(text[at:], '\n'); end > 0 && text[at+end-1] == '\\' {
+				ends[at+end-1] = ' '
+			}
+		}
+		return true
+	})
+	return string(ends)
+}
+
+// repair mends what keeps the parser, but no shell, from going on, without moving the
+// rest of the text: a here-document that the end of the text closes, a list that is set
+// for one command, an expansion that fails only when it is reached. It reports whether
+// there was such a thing at the error.
+func repair(text string, err error) (string, bool) {
+	var pe syntax.ParseError
+	if !errors.As(err, &pe) || !pe.Pos.IsValid() {
+		return text, false
+	}
+	if rest, ok := strings.CutPrefix(pe.Text, "unclosed here-document "); ok && len(rest) < 256 {
+		stop := strings.Trim(rest, "`")
+		if unquoted, err := strconv.Unquote(rest); err == nil {
+			stop = unquoted
+		}
+		return text + "\n" + stop + "\n", true
+	}
+	at := int(pe.Pos.Offset())
+	if at > len(text) {
+		return text, false
+	}
+	blank := func(from, to int) (string, bool) {
+		return text[:from] + strings.Repeat(" ", to-from) + text[to:], true
+	}
+	switch {
+	case strings.HasPrefix(pe.Text, "inline variables cannot be arrays"):
+		if end := strings.IndexByte(text[at:], ')'); end > 0 {
+			return blank(at, at+end+1)
+		}
+	case strings.HasPrefix(pe.Text, "not a valid parameter expansion operator"), strings.HasPrefix(pe.Text, "invalid parameter name"):
+		open, end := strings.LastIndex(text[:at], "${"), strings.IndexByte(text[at:], '}')
+		if open >= 0 && end >= 0 {
+			return blank(open, at+end+1)
+		}
+	}
+	open := -1
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			i++
+		case '`':
+			if open < 0 {
+				open = i
+				continue
+			}
+			if open <= at && at <= i && strings.TrimSpace(text[open+1:i]) != "" {
+				return blank(open+1, i)
+			}
+			open = -1
+		}
+	}
+	return text, false
+}
+
 // salvage reads a text that is not a program: it lets the parser supply missing
 // closers (a command line that was cut), and behind an error it goes on at the
 // next separator. What was skipped is blanked out, so that offsets still hold.
@@ -153,6 +244,11 @@ func salvage(text string) []*syntax.Stmt {
 		at := from
 		if len(stmts) > 0 {
 			at = max(at, clamp(stmts[len(stmts)-1].End(), len(text)))
+		}
+		// What begins a line is no part of the mistake before it.
+		if pos, ok := errorOffset(err); ok && pos > max(at, from) && pos < len(text) && text[pos-1] == '\n' {
+			from = pos
+			continue
 		}
 		// A statement is lost as a whole, so the part of it before the error is
 		// tried again without what follows.

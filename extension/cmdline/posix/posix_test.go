@@ -65,6 +65,28 @@ func TestParse(t *testing.T) {
 		{`sudo -u bob systemctl status nginx`, []string{`sudo|-u|bob|systemctl|status|nginx`}},
 		{`ls /etc/init.d/*.sh ~/x`, []string{`ls|/etc/init.d/*.sh|~/x`}},
 
+		// What a branch sets is not set in the others, and nothing that a function set is
+		// lost behind it.
+		{`v=systemctl; if x; then v=sc; y $v; else z $v; fi`, []string{`x`, `y|sc`, `z|systemctl`}},
+		{`v=systemctl; if false; then v=sc; fi; $v`, []string{`false`, `systemctl #variable`}},
+		{`v=systemctl; if true; then :; else v=sc; fi; $v`, []string{`true`, `:`, `systemctl #variable`}},
+		{`if ! true; then v=sc; else v=systemctl; fi; $v`, []string{`true`, `systemctl #variable`}},
+		{`v=a; case $v in b) v=sc;; a) v=systemctl;; *) v=sc;; esac; $v`, []string{`systemctl #variable`}},
+		{`if x; then set -- systemctl; fi; "$1"`, []string{`x`, `set|--|systemctl`, `systemctl #variable`}},
+		{`v=systemctl; v=sc & $v`, []string{`systemctl #variable`}},
+		{`f() { v=systemctl; }; f; $v`, []string{`f`, `systemctl #variable`}},
+		{`f() { $v list-units; }; v=systemctl; f`, []string{`$v|list-units`, `f`, `systemctl|list-units #variable`}},
+		{`v=systemctl; f() { local v=sc; }; f x; $v`, []string{`local|v=sc`, `f|x`, `local|v=sc`, `systemctl #variable`}},
+		{`l=(a 'b c'); systemctl ${#l[@]}`, []string{`systemctl|2`}},
+
+		// What no shell stops at.
+		{"systemctl list-units <<E", []string{`systemctl|list-units`}},
+		{"systemctl list-units <<'E'\nx\n", []string{`systemctl|list-units stdin="x\n\n"`}},
+		{"id # why\\\nsystemctl list-units", []string{`id`, `systemctl|list-units`}},
+		{"systemctl list-units `(`", []string{`systemctl|list-units`}},
+		{`l=(a) systemctl list-units`, []string{`systemctl|list-units`}},
+		{"echo ${l&x}\nsystemctl list-units", []string{`echo`, `systemctl|list-units`}},
+
 		// Quoting.
 		{`'systemctl' "list-units"`, []string{`systemctl|list-units`}},
 		{`systemctl --type="service" --state='active'`, []string{`systemctl|--type=service|--state=active`}},
