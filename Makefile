@@ -10,7 +10,7 @@ LINT      := $(TOOLS)/golangci-lint
 LINT_VERSION := v2.12.2
 FUZZTIME  ?= 30s
 
-.PHONY: all build run test race lint cross fuzz bench profile corpora simulate live faults soak packs docs packages packages-test clean
+.PHONY: all build run test race lint cross fuzz bench profile corpora simulate live faults soak packs docs pictures packages packages-test clean
 
 all: build
 
@@ -84,6 +84,11 @@ live:
 docs:
 	rm -rf docs/reference
 	$(GO) run ./extension/cmd/rollcall docs --out docs
+
+# Draws the README's pictures from real runs on docs/example; the second with Chromium.
+# A test fails when what the program writes is no longer what the first shows.
+pictures:
+	$(GO) test -count=1 ./tests/pictures -update
 
 # deb, rpm, tarballs, zip, MSI (where wixl is), SBOMs and SHA256SUMS, from this machine.
 packages:

@@ -220,9 +220,13 @@ func Open(ctx context.Context, o Options) (*App, error) {
 		if o.Users != nil {
 			users = o.Users
 		}
+		here := name
+		if o.Replay {
+			here = "" // recorded evidence names its host, or nobody knows it
+		}
 		a.Engine, err = engine.New(ctx, engine.Options{
 			Judge: judge, Store: a.Store, Sources: sources, Logger: o.Logger.Named("engine"), Interval: cfg.CollectInterval,
-			HostID: MachineID(name), Host: name, Static: append(static, storeHealth), Users: users, Now: o.Now, Incidents: incidents(cfg, o.Replay),
+			HostID: MachineID(name), Host: here, Static: append(static, storeHealth), Users: users, Now: o.Now, Incidents: incidents(cfg, o.Replay),
 			Administrator: administrator, Look: look, Parts: o.Parts, WantLogons: o.WantLogons, Whole: o.Replay, Paused: !cfg.Enabled,
 		})
 		if err != nil {

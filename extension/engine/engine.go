@@ -82,7 +82,8 @@ type Options struct {
 	WantLogons func(from, to int64)
 	// Parts are the health rows of what runs beside the engine; nil for none.
 	Parts func() []store.Health
-	// Whole stores the row of every command, floods too: for recorded evidence.
+	// Whole is for recorded evidence, of any host: the row of every command is stored,
+	// floods too, and HostID is not of what it tells.
 	Whole bool
 	// Paused collects nothing until Apply says otherwise.
 	Paused bool
@@ -159,6 +160,15 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 		return nil, err
 	}
 	return e, nil
+}
+
+// evidenceID is the machine id that belongs to the evidence, empty where that is of any
+// machine: ids of the same records are then the same wherever they are read.
+func (e *Engine) evidenceID() string {
+	if e.opts.Whole {
+		return ""
+	}
+	return e.opts.HostID
 }
 
 // bindState ties the state to this machine: a cloned image starts anew.
@@ -330,7 +340,7 @@ func (e *Engine) Apply(judge *Judge, cfg incident.Config, enabled bool, static [
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.opts.Judge, e.opts.Incidents, e.opts.Paused = judge, &cfg, !enabled
-	cfg.HostUUID, cfg.Weights = e.opts.HostID, judge.Weights
+	cfg.HostUUID, cfg.Weights = e.evidenceID(), judge.Weights
 	e.book.Reconfigure(cfg)
 	for _, h := range static {
 		i := slices.IndexFunc(e.opts.Static, func(s store.Health) bool { return s.Component == h.Component })
@@ -441,7 +451,7 @@ func (e *Engine) event(p *evidence.Process, identity int64, v Verdict, now time.
 		Canonical: jsonText(presentAll(v.Canonical)), RemoteHost: shown(v.RemoteHost), Attribution: string(v.Attribution.Kind),
 		Process: *p,
 	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%d\x00%d", e.opts.HostID, p.Time, p.PID, identity))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%d\x00%d", e.evidenceID(), p.Time, p.PID, identity))
 	if p.PID == 0 { // then the source's own id tells it from the next
 		sum = sha256.Sum256(fmt.Appendf(sum[:], "%s\x00%s", p.Source, p.EID))
 	}

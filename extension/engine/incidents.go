@@ -25,7 +25,7 @@ func (e *Engine) openBook(ctx context.Context) error {
 	if e.opts.Incidents != nil {
 		cfg = *e.opts.Incidents
 	}
-	cfg.HostUUID, cfg.Weights = e.opts.HostID, e.opts.Judge.Weights
+	cfg.HostUUID, cfg.Weights = e.evidenceID(), e.opts.Judge.Weights
 	e.book = incident.NewBook(cfg)
 	now := e.opts.Now().Unix()
 	since := now - cfg.Watch - cfg.Late

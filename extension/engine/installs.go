@@ -143,7 +143,7 @@ func (e *Engine) installs(ctx context.Context, readings []reading, now time.Time
 			continue
 		}
 		row := &store.Install{Identity: id, Install: *in, Recorded: now.Unix()}
-		sum := sha256.Sum256(fmt.Appendf(nil, "install\x00%s\x00%d\x00%d", e.opts.HostID, in.Time, id))
+		sum := sha256.Sum256(fmt.Appendf(nil, "install\x00%s\x00%d\x00%d", e.evidenceID(), in.Time, id))
 		row.InstallID = hex.EncodeToString(sum[:10])
 		latest[id] = row
 		rows = append(rows, row)

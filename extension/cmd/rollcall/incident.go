@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/osquery-rollcall/rollcall/extension/cmd/rollcall/term"
 	"github.com/osquery-rollcall/rollcall/extension/incident"
 	"github.com/osquery-rollcall/rollcall/extension/store"
 )
@@ -63,7 +64,7 @@ func runIncident(ctx context.Context, env *environment, args []string) (err erro
 	out := bufio.NewWriter(env.stdout)
 	defer func() { err = errors.Join(err, out.Flush()) }()
 	if fs.NArg() == 0 {
-		return listIncidents(ctx, s.app.Store, out, *format, *all)
+		return listIncidents(ctx, s.app.Store, &pane{out, terminal(env)}, *format, *all)
 	}
 	x, err := findIncident(ctx, s.app.Store, fs.Arg(0))
 	if err != nil {
@@ -83,7 +84,7 @@ func runIncident(ctx context.Context, env *environment, args []string) (err erro
 	case "markdown":
 		incidentMarkdown(out, x)
 	default:
-		incidentText(out, x)
+		incidentText(&pane{out, terminal(env)}, x)
 	}
 	return nil
 }
@@ -116,7 +117,8 @@ func urgency(decision string) int {
 	return 0
 }
 
-func listIncidents(ctx context.Context, st *store.Store, w io.Writer, format string, all bool) error {
+func listIncidents(ctx context.Context, st *store.Store, p *pane, format string, all bool) error {
+	w := p.w
 	var list []*incident.Incident
 	recorded := 0
 	err := st.Incidents(ctx, store.IncidentFilter{}, func(x *incident.Incident) error {
@@ -140,7 +142,9 @@ func listIncidents(ctx context.Context, st *store.Store, w io.Writer, format str
 		return nil
 	}
 	for _, x := range list {
-		fmt.Fprintf(w, "%s  %-8s  %3d %-13s  %s  %s\n", x.ID, x.Decision, x.Score, x.Severity, at(x.Opened), x.Summary)
+		tail := fmt.Sprintf("  %s  ", at(x.Opened))
+		p.item(fmt.Sprintf("%s  %-8s  %3d %-13s%s", x.ID, x.Decision, x.Score, x.Severity, tail),
+			fmt.Sprintf("%s  %s  %3d %s%s", x.ID, padded(p.o, x.Decision, 8), x.Score, padded(p.o, x.Severity, 13), tail), x.Summary, 4)
 	}
 	switch {
 	case recorded > 0:
@@ -163,46 +167,60 @@ func incidentJSON(w io.Writer, x *incident.Incident) error {
 	}{x, x.Timeline(), x.Triage()})
 }
 
-func incidentText(w io.Writer, x *incident.Incident) {
+// padded colours a word as the tables do and fills it up to a width.
+func padded(o term.Options, word string, width int) string {
+	return o.Paint(word) + strings.Repeat(" ", max(0, width-len(word)))
+}
+
+func incidentText(p *pane, x *incident.Incident) {
+	w, o := p.w, p.o
 	fmt.Fprintf(w, "Incident %s on %s, opened %s, %s\n\n", x.ID, nonEmpty(x.Host, "an unknown host"), at(x.Opened), x.Status)
-	fmt.Fprintf(w, "%s  score %d (%s)\n", strings.ToUpper(x.Decision), x.Score, x.Severity)
-	for _, r := range x.DecisionReasons {
-		fmt.Fprintf(w, "  - %s\n", r)
+	decision := strings.ToUpper(x.Decision)
+	if painted := o.Paint(x.Decision); painted != x.Decision {
+		decision = strings.Replace(painted, x.Decision, decision, 1)
 	}
-	fmt.Fprintf(w, "\n%s.\n\nSum, in log-odds:\n", x.Summary)
+	fmt.Fprintf(w, "%s  score %d (%s)\n", decision, x.Score, o.Paint(x.Severity))
+	for _, r := range x.DecisionReasons {
+		p.item("  - ", "", r, 4)
+	}
+	fmt.Fprintln(w)
+	p.item("", "", x.Summary+".", 0)
+	fmt.Fprintln(w, "\nSum, in log-odds:")
 	for _, r := range x.Reasons {
-		fmt.Fprintf(w, "  %+6.2f  %-26s %s\n", r.Weight, r.Factor, r.Evidence)
+		p.item(fmt.Sprintf("  %+6.2f  %-26s ", r.Weight, r.Factor), "", r.Evidence, 37)
 	}
 	fmt.Fprintln(w, "\nTimeline:")
 	phase := ""
 	for _, e := range x.Timeline() {
 		if e.Phase != phase {
 			phase = e.Phase
-			fmt.Fprintf(w, "  %s\n", phase)
+			fmt.Fprintf(w, "  %s\n", o.Bold(phase))
 		}
 		points := ""
 		if e.Score >= 0 {
 			points = fmt.Sprint(e.Score)
 		}
-		fmt.Fprintf(w, "    %s  %-10s %3s  %s\n", at(e.Time), e.Kind, points, e.Subject)
+		p.item(fmt.Sprintf("    %s  %-10s %3s  ", at(e.Time), e.Kind, points), "", e.Subject, 42)
 		if e.Detail != "" {
-			fmt.Fprintf(w, "    %*s%s\n", 38, "", e.Detail)
+			p.item(strings.Repeat(" ", 42), "", e.Detail, 42)
 		}
 	}
 	tier := ""
 	for _, a := range x.Triage() {
 		if a.Tier != tier {
 			tier = a.Tier
-			fmt.Fprintf(w, "\n%s\n", tier)
+			fmt.Fprintf(w, "\n%s\n", o.Bold(tier))
 		}
-		fmt.Fprintf(w, "  %2d. %s  [%s]\n      %s\n", a.Step, a.Question, a.Verdict, a.Answer)
+		fmt.Fprintf(w, "  %2d. %s  [%s]\n", a.Step, o.Bold(a.Question), o.Paint(a.Verdict))
+		p.item("      ", "", a.Answer, 6)
 		for i, e := range a.Evidence {
 			if i == 8 {
 				fmt.Fprintf(w, "      * and %d more\n", len(a.Evidence)-i)
 				break
 			}
-			fmt.Fprintf(w, "      * %s\n", e)
+			p.item("      * ", "", e, 8)
 		}
+		// What is copied from here is not broken.
 		if a.SQL != "" {
 			fmt.Fprintf(w, "      sql: %s\n", a.SQL)
 		}

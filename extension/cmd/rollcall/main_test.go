@@ -66,6 +66,26 @@ func TestExamplesInHelp(t *testing.T) {
 	}
 }
 
+// TestRecordedEvidenceIsNotOfThisHost: a log that names no host is of none, and its
+// incident has the same id wherever it is read.
+func TestRecordedEvidenceIsNotOfThisHost(t *testing.T) {
+	log := filepath.Join(t.TempDir(), "audit.log")
+	err := os.WriteFile(log, []byte(`type=SYSCALL msg=audit(1795676400.123:42): arch=c000003e syscall=59 success=yes exit=0 ppid=700 pid=701 auid=1000 uid=33 gid=33 euid=33 tty=(none) ses=4 comm="systemctl" exe="/usr/bin/systemctl" key=(null)
+type=EXECVE msg=audit(1795676400.123:42): argc=3 a0="systemctl" a1="list-units" a2="--type=service"
+`), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, out, errs := call(t, "", "query", "--from", log, "--format", "csv", "SELECT incident_id, host, host_uuid FROM service_incidents")
+	if want := "incident_id,host,host_uuid\n365d7781a3c3d0429bac,,\n"; code != 0 || out != want {
+		t.Errorf("exit %d, %q, want %q; %s", code, out, want, errs)
+	}
+	code, out, errs = call(t, "", "query", "--from", log, "--format", "csv", "SELECT host FROM service_discovery_events")
+	if want := "host\n\"\"\n"; code != 0 || out != want && out != "host\n\n" {
+		t.Errorf("exit %d, %q, want %q; %s", code, out, want, errs)
+	}
+}
+
 // TestFlagsInAnyOrder: people write flags behind what they are about, too.
 func TestFlagsInAnyOrder(t *testing.T) {
 	sql := "SELECT 7 AS seven"

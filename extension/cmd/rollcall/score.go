@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/osquery-rollcall/rollcall/extension/app"
+	"github.com/osquery-rollcall/rollcall/extension/cmd/rollcall/term"
 	"github.com/osquery-rollcall/rollcall/extension/engine"
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 	"github.com/osquery-rollcall/rollcall/extension/score"
@@ -144,7 +145,7 @@ func runScore(ctx context.Context, env *environment, args []string) error {
 		enc.SetEscapeHTML(false)
 		return enc.Encode(output("", v))
 	}
-	explain(env.stdout, v)
+	explain(env.stdout, terminal(env), v)
 	return nil
 }
 
@@ -244,7 +245,7 @@ func scoreLine(judge *engine.Judge, line []byte) (out scoreOutput) {
 }
 
 // explain shows a verdict to a person.
-func explain(w io.Writer, v engine.Verdict) {
+func explain(w io.Writer, o term.Options, v engine.Verdict) {
 	fmt.Fprintln(w, "Runs:")
 	matched := map[int][]string{}
 	for _, h := range v.Hits {
@@ -280,7 +281,7 @@ func explain(w io.Writer, v engine.Verdict) {
 		fmt.Fprintln(w, "Verdict: no rule matches; not service discovery.")
 		return
 	}
-	fmt.Fprintf(w, "Verdict: %d (%s), scope %s, technique %s\n", v.Score, v.Severity, nonEmpty(string(v.Scope), "-"), nonEmpty(v.Technique, "-"))
+	fmt.Fprintf(w, "Verdict: %d (%s), scope %s, technique %s\n", v.Score, o.Paint(v.Severity), nonEmpty(string(v.Scope), "-"), nonEmpty(v.Technique, "-"))
 	explainSum(w, v.Reasons)
 }
 
