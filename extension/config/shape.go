@@ -155,7 +155,7 @@ func resolve(n *yaml.Node) *yaml.Node {
 
 // nearest suggests the valid name that differs least, the first of equals.
 func nearest(key string, names []string) string {
-	best, dist := "", 4
+	best, dist := "", min(4, 1+(len(key)+1)/2) // of a short word little may differ
 	for _, n := range names {
 		if d := distance(key, n); d < dist {
 			best, dist = n, d

@@ -113,6 +113,7 @@ func TestMistakesInTheCall(t *testing.T) {
 	}{
 		{nil, "name a command"},
 		{[]string{"scroe"}, `no command "scroe", did you mean "score"?`},
+		{[]string{"foo"}, `no command "foo"; rollcall --help lists them`},
 		{[]string{"unheard-of"}, `no command "unheard-of"; rollcall --help lists them`},
 		{[]string{"query"}, "name one SQL text"},
 		{[]string{"query", "a", "b"}, "name one SQL text"},
