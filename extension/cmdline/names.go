@@ -216,6 +216,9 @@ func joinPath(dir, name string) string {
 		strings.HasPrefix(name, "$") || strings.Contains(name, ":") || strings.HasPrefix(name, `\`) {
 		return name
 	}
+	if name == "." {
+		return dir
+	}
 	if strings.Contains(dir, `\`) || strings.Contains(dir, ":") {
 		return strings.TrimRight(dir, `\`) + `\` + strings.TrimPrefix(name, `.\`)
 	}

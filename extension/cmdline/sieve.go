@@ -129,10 +129,10 @@ const (
 	runs       = markWords | markShell | markCmd | markScript | markAwk | markMany
 )
 
-// callers are parts of the names of functions that start programs, in any of the
-// script languages: see [script.Commands].
+// callers are parts of the names of functions that start programs or do what one
+// does, in any of the script languages: see [script.Commands].
 var callers = [...]string{"system", "exec", "open", "output", "subprocess", "run", "call", "spawn", "eval", "compile", "pipe",
-	"capture", "passthru", "assert", "load", "dostring", "shell", "qx"}
+	"capture", "passthru", "assert", "load", "dostring", "shell", "qx", "listdir", "scandir", "glob", "service"}
 
 // NewSieve returns a sieve for a platform, which is not empty.
 func NewSieve(platform evidence.Platform, wanted []Wanted) *Sieve {
@@ -214,6 +214,9 @@ func (b *builder) aliases(of func(tool string) bool, marks uint64) {
 				b.add(name, true, true, marks)
 			}
 		}
+	}
+	if of("winrm") {
+		b.add("winrm.vbs", true, true, marks)
 	}
 	if of("service") {
 		b.add("init.d", true, false, marks)

@@ -17,20 +17,21 @@ var tools = map[string]reader{
 	"sc": readSC, "net": readNet, "tasklist": readTasklist, "wmic": readWMIC, "reg": readReg,
 	"driverquery": readSlashOptions, "schtasks": readSchtasks, "psservice": readPsService, "regedit": readRegedit,
 	"accesschk": readAccessChk, "autorunsc": readSlashOptions, "cscript": readScriptHost, "wscript": readScriptHost,
+	"winrm": readWinRM, "osqueryi": readOsquery,
 	// PowerShell
 	"get-service": readGetService, "get-wmiobject": readWMIObject, "get-ciminstance": readWMIObject,
 	"get-childitem": readPathCmdlet, "get-item": readPathCmdlet, "get-itemproperty": readPathCmdlet,
 	"get-itempropertyvalue": readPathCmdlet, "get-content": readPathCmdlet, "resolve-path": readPathCmdlet,
 	"test-path": readPathCmdlet, "get-acl": readPathCmdlet, "new-psdrive": readNewPSDrive,
-	"get-scheduledtask": readScheduledTask, "invoke-cimmethod": readWMIObject, "invoke-wmimethod": readWMIObject,
+	"get-scheduledtask": readScheduledTask, "get-wsmaninstance": readWSManInstance, "new-object": readNewObject, "invoke-cimmethod": readWMIObject, "invoke-wmimethod": readWMIObject,
 	"get-cimclass": readWMIObject, "set-service": readGetService, "start-service": readGetService,
 	"stop-service": readGetService, "restart-service": readGetService, "new-service": readGetService,
 	// Linux and other Unix
 	"systemctl": readSystemctl, "service": readService, "chkconfig": readVerbTarget, "rc-status": readRCStatus,
 	"rc-service": readRCService, "rc-update": readVerbTarget, "initctl": readVerbTarget, "sv": readVerbTarget,
 	"s6-rc": readVerbTarget, "s6-rc-db": readVerbTarget, "s6-svstat": readTargets, "svstat": readTargets,
-	"dinitctl": readVerbTarget, "supervisorctl": readVerbTarget, "svcs": readTargets, "lssrc": readTargets,
-	"systemd-analyze": readVerbTarget, "systemd-cgls": readTargets, "systemd-cgtop": readTargets,
+	"dinitctl": readVerbTarget, "rcctl": readVerbTarget, "eselect": readVerbTarget, "supervisorctl": readSupervisor, "svcs": readTargets, "lssrc": readTargets,
+	"systemd-analyze": readVerbTarget, "systemd-cgls": readTargets, "systemd-cgtop": readTargets, "systemd-delta": readTargets,
 	"busctl": readBus, "dbus-send": readBus, "gdbus": readBus, "qdbus": readBus,
 	"invoke-rc.d": readService, "sysv-rc-conf": readTargets, "insserv": readTargets, "crontab": readCrontab,
 	"update-rc.d": readVerbTarget,
@@ -137,9 +138,6 @@ func readVerbTarget(cmd *Command, args []string, _ scope) {
 		}
 		// chkconfig and update-rc.d put the name first; what matters is whether
 		// there is one.
-		if cmd.Tool == "supervisorctl" && a == "all" {
-			continue
-		}
 		if cmd.Verb == "" && !(cmd.Tool == "chkconfig" || cmd.Tool == "update-rc.d") {
 			cmd.Verb = strings.ToLower(a)
 			continue

@@ -453,3 +453,74 @@ func readScriptHost(cmd *Command, args []string, _ scope) {
 		return
 	}
 }
+
+// readWinRM reads "winrm verb uri[?key=value...] [switches]".
+func readWinRM(cmd *Command, args []string, _ scope) {
+	for _, a := range args {
+		o, ok := option(a)
+		if !ok {
+			if cmd.Verb == "" {
+				cmd.Verb = strings.ToLower(a)
+			} else if cmd.Object == "" {
+				readResource(cmd, a)
+			}
+			continue
+		}
+		name, value, _ := strings.Cut(o, ":")
+		switch name {
+		case "-r", "-remote":
+			setRemoteURL(cmd, value)
+		case "-filter":
+			readWQL(cmd, a[strings.IndexByte(a, ':')+1:])
+		}
+		cmd.Options = append(cmd.Options, name)
+	}
+}
+
+// readResource reads a resource of WS-Management: an address that ends in a WMI
+// class, with the keys of one instance behind a question mark.
+func readResource(cmd *Command, uri string) {
+	uri, keys, one := strings.Cut(strings.ToLower(clip(uri, 4096)), "?")
+	class := uri[strings.LastIndexByte(uri, '/')+1:]
+	cmd.Object = serviceClasses[class]
+	if cmd.Object == "" {
+		cmd.Object = class
+	}
+	if one && keys != "" {
+		cmd.Target = append(cmd.Target, keys)
+	}
+}
+
+// setRemoteURL sets the host of an address: "https://host:5986/wsman".
+func setRemoteURL(cmd *Command, url string) {
+	if _, rest, ok := strings.Cut(url, "//"); ok {
+		url = rest
+	}
+	setRemote(cmd, url)
+}
+
+// osqueryTables are osquery's tables of services and of what starts them.
+var osqueryTables = map[string]string{
+	"services": "service", "systemd_units": "service", "launchd": "service", "launchd_overrides": "service", "drivers": "driver",
+	"startup_items": "service", "service_inventory": "service", "scheduled_tasks": "task", "crontab": "task",
+}
+
+// readOsquery reads the statement that osqueryi is given.
+func readOsquery(cmd *Command, args []string, _ scope) {
+	for _, a := range args {
+		if strings.HasPrefix(a, "-") {
+			cmd.Options = append(cmd.Options, a)
+			continue
+		}
+		words := strings.FieldsFunc(strings.ToLower(clip(a, 4096)), func(r rune) bool { return strings.ContainsRune(" \t\n,;()", r) })
+		for i, w := range words {
+			if o := osqueryTables[strings.Trim(w, "`\"")]; o != "" && i > 0 && (words[i-1] == "from" || words[i-1] == "join") {
+				cmd.Verb, cmd.Object = "select", o
+				if n := namesInClause(a); n != "" {
+					cmd.Target = append(cmd.Target, n)
+				}
+				return
+			}
+		}
+	}
+}

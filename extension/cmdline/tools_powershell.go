@@ -39,7 +39,7 @@ var flags = map[string]bool{
 	"recurse": true, "force": true, "requiredservices": true, "dependentservices": true, "rs": true, "ds": true,
 	"list": true, "amended": true, "nowait": true, "wait": true, "passthru": true, "verbose": true, "debug": true,
 	"keyonly": true, "shallow": true, "nonewwindow": true, "asjob": true, "s": true, "directory": true, "file": true,
-	"hidden": true, "loadwarnings": true, "whatif": true, "directread": true, "enableallprivileges": true,
+	"hidden": true, "loadwarnings": true, "enumerate": true, "associations": true, "usessl": true, "whatif": true, "directread": true, "enableallprivileges": true,
 }
 
 // positionals are the words that belong to no parameter.
@@ -236,7 +236,7 @@ func readDotNet(cmd *Command, argv []string) {
 		if len(argv) > 1 {
 			readWQL(cmd, argv[1])
 		}
-	case "wmi", "wmiclass":
+	case "wmi", "wmiclass", "management.managementclass":
 		if len(argv) > 1 {
 			class, key, ok := strings.Cut(strings.ToLower(strings.Trim(argv[1], `"'`)), ".")
 			if i := strings.LastIndexAny(class, `:\`); i >= 0 {
@@ -261,5 +261,46 @@ func readDotNet(cmd *Command, argv []string) {
 		if cmd.Verb == "" {
 			cmd.Verb = m
 		}
+	}
+}
+
+// readWSManInstance reads Get-WSManInstance: a class of WMI behind an address, all
+// of its instances or the one that a set of selectors names.
+func readWSManInstance(cmd *Command, args []string, _ scope) {
+	psOptions(cmd, args)
+	setRemote(cmd, namedArg(args, "computername", "cn"))
+	setRemoteURL(cmd, namedArg(args, "connectionuri"))
+	uri := namedArg(args, "resourceuri")
+	if uri == "" {
+		if ps := positionals(args); len(ps) > 0 {
+			uri = ps[0]
+		}
+	}
+	readResource(cmd, uri)
+	if f := namedArg(args, "filter"); f != "" {
+		readWQL(cmd, f)
+	}
+	if s := namedArg(args, "selectorset"); s != "" {
+		cmd.Target = append(cmd.Target, clip(s, 200))
+	}
+}
+
+// readNewObject reads New-Object: an object of a type of .NET that asks about
+// services is what the type's accelerator is.
+func readNewObject(cmd *Command, args []string, _ scope) {
+	psOptions(cmd, args)
+	words := positionals(args)
+	typ := namedArg(args, "typename")
+	if typ == "" && len(words) > 0 {
+		typ, words = words[0], words[1:]
+	}
+	if with := namedArg(args, "argumentlist", "args"); with != "" {
+		words = []string{with}
+	}
+	switch name := strings.TrimPrefix(strings.ToLower(typ), "system."); name {
+	case "management.managementobjectsearcher", "management.managementclass", "serviceprocess.servicecontroller":
+		readDotNet(cmd, append([]string{"[" + name + "]"}, words...))
+	default:
+		cmd.Paths = scriptPaths(append([]string{cmd.Tool}, args...))
 	}
 }

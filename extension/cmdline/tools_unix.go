@@ -115,6 +115,9 @@ func readService(cmd *Command, args []string, _ scope) {
 			cmd.Verb = strings.ToLower(a)
 		}
 	}
+	if cmd.Tool == "invoke-rc.d" && slices.Contains(cmd.Options, "--query") {
+		cmd.Verb = "status" // it asks whether that verb would be run
+	}
 }
 
 // readRCStatus reads OpenRC's rc-status: its word is a runlevel, not a service.
@@ -133,6 +136,9 @@ func readRCService(cmd *Command, args []string, s scope) {
 	for _, o := range cmd.Options {
 		if o == "-l" || o == "--list" {
 			cmd.Verb, cmd.Target = "list", nil
+		}
+		if (o == "-e" || o == "--exists" || o == "-r" || o == "--resolve") && cmd.Verb == "" && len(cmd.Target) > 0 {
+			cmd.Verb = "status"
 		}
 	}
 }
@@ -250,4 +256,12 @@ func readBrew(cmd *Command, args []string, _ scope) {
 	if len(words) > 2 {
 		cmd.Target = words[2:]
 	}
+}
+
+// readSupervisor reads supervisorctl's "[options] verb [name...]"; "all" is every
+// program.
+func readSupervisor(cmd *Command, args []string, s scope) {
+	i := operand(args, "csup", "--configuration", "--serverurl", "--username", "--password")
+	cmd.Options = append(cmd.Options, args[:i]...)
+	readVerbTarget(cmd, slices.DeleteFunc(slices.Clone(args[i:]), func(a string) bool { return a == "all" }), s)
 }

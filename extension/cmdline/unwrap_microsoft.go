@@ -66,6 +66,14 @@ func (p *parser) unwrapMicrosoft(tool string, c dialect.Simple, s scope) bool {
 		if i < len(args) && (strings.EqualFold(args[i], "path") || strings.EqualFold(args[i], "class")) {
 			i++
 		}
+		if len(args) == 0 && c.Stdin != "" {
+			// At its own prompt each line is what would stand behind wmic.
+			s.from = nil
+			for line := range strings.Lines(c.Stdin) {
+				p.line("wmic "+strings.TrimSpace(line), s)
+			}
+			return true
+		}
 		if i+3 >= len(args) || !strings.HasSuffix(strings.ToLower(args[i]), "process") || !strings.EqualFold(args[i+1], "call") || !strings.EqualFold(args[i+2], "create") {
 			return false
 		}
@@ -102,6 +110,9 @@ func (p *parser) unwrapMicrosoft(tool string, c dialect.Simple, s scope) bool {
 				program = args[i+1]
 			case "-c":
 				behind = winargv.Tail(line, i+2)
+				if i+2 == len(args) {
+					behind = args[i+1] // one word may be all of them
+				}
 				i = len(args) // it is the last that pcalua reads
 			}
 		}
@@ -110,6 +121,9 @@ func (p *parser) unwrapMicrosoft(tool string, c dialect.Simple, s scope) bool {
 		i := slices.IndexFunc(args, func(a string) bool { return !strings.HasPrefix(a, "-") && !strings.HasPrefix(a, "0x") })
 		return i >= 0 && rest(i)
 	case "scriptrunner":
+		if len(args) == 3 && strings.EqualFold(args[0], "-appvscript") {
+			return p.line(windowsLine(args[1:2])+" "+args[2], in)
+		}
 		return len(args) > 1 && strings.EqualFold(args[0], "-appvscript") && rest(1)
 	case "rundll32":
 		return len(args) > 1 && launches(args[0]) && rest(1)
@@ -118,6 +132,22 @@ func (p *parser) unwrapMicrosoft(tool string, c dialect.Simple, s scope) bool {
 			p.line(call, in)
 		}
 		return false // the document it shows counts too
+	case "at":
+		i := 0
+		if i < len(args) && strings.HasPrefix(args[i], `\\`) {
+			in.remote = remoteName(args[i])
+			i++
+		}
+		if i >= len(args) || !strings.Contains(args[i], ":") {
+			return false
+		}
+		for i++; i < len(args) && isSwitch(args[i]); i++ {
+		}
+		return i < len(args) && rest(i)
+	case "cscript":
+		// winrm.cmd is this script.
+		i := slices.IndexFunc(args, func(a string) bool { return !strings.HasPrefix(a, "//") })
+		return i >= 0 && winargv.Base(args[i]) == "winrm.vbs" && p.simple(dialect.Simple{Argv: append([]string{"winrm"}, args[i+1:]...), Raw: c.Raw}, in)
 	case "wsl":
 		i := operand(args, "due", "--distribution", "--user", "--cd", "--shell-type")
 		return p.shell(strings.Join(args[i:], " "), langPOSIX, in)
@@ -172,6 +202,11 @@ func shellCalls(text string) []string {
 	lower := strings.ToLower(text)
 	if !strings.Contains(lower, "wscript.shell") {
 		return nil
+	}
+	if strings.Contains(lower, `execute("`) || strings.Contains(lower, `eval("`) {
+		// A program in a literal of another: its quotes are doubled.
+		text = strings.ReplaceAll(text, `""`, `"`)
+		lower = strings.ToLower(text)
 	}
 	var out []string
 	for _, method := range []string{".run", ".exec"} {

@@ -64,6 +64,8 @@ func (p *parser) unwrapUnix(tool string, c dialect.Simple, s scope) bool {
 		return p.unwrapContainer(tool, c, s)
 	case "ansible":
 		return p.unwrapAnsible(args, s)
+	case "salt", "salt-call", "salt-ssh":
+		return p.unwrapSalt(tool, args, s)
 	case "vi", "vim", "nvim", "ex":
 		return p.unwrapEditor(tool, args, s)
 	case "find", "fd":
@@ -187,6 +189,11 @@ func (p *parser) unwrapContainer(tool string, c dialect.Simple, s scope) bool {
 	i := slices.IndexFunc(args, func(a string) bool {
 		return a == "exec" || a == "run" && tool != "kubectl" || a == "shell" && tool == "machinectl" || a == "rsh"
 	})
+	if i < 0 && (tool == "kubectl" || tool == "oc") && slices.Contains(args, "debug") {
+		// A container beside a pod or a node: what it runs stands behind "--".
+		i = slices.Index(args, "--")
+		return i >= 0 && p.simple(s.behind(c, i+2), in)
+	}
 	if i < 0 && tool != "lxc-attach" {
 		return false
 	}
@@ -229,6 +236,21 @@ func (p *parser) unwrapAnsible(args []string, s scope) bool {
 	}
 	in.remote = remoteName(args[0])
 	return p.shell(text, langPOSIX, in)
+}
+
+// unwrapSalt handles salt 'web*' cmd.run 'text'; salt-call runs it on this machine.
+func (p *parser) unwrapSalt(tool string, args []string, s scope) bool {
+	in := s.inside(tool)
+	for i := 0; i+1 < len(args); i++ {
+		switch args[i] {
+		case "cmd.run", "cmd.run_all", "cmd.run_stdout", "cmd.shell":
+			if tool != "salt-call" && i > 0 {
+				in.remote = remoteName(args[i-1])
+			}
+			return p.shell(args[i+1], langPOSIX, in)
+		}
+	}
+	return false
 }
 
 // unwrapEditor handles vi -c ':!command', a usual way out of a restricted shell.

@@ -29,7 +29,7 @@ func InstallDefinitions() []Definition {
 		{"proxy_program", Program, 2.4, "the service's program is a signed one of Windows that runs other code"},
 		{"no_service", Program, 3.4, "the program is plainly no service: an editor, a calculator, an administrator's tool"},
 		{"inline_code", Program, 2.4, "a language's runtime is handed code on its command line"},
-		{"empty_host", Program, 2.6, "svchost.exe without a group of services"},
+		{"empty_host", Program, 3.4, "svchost.exe without a group of services"},
 		{"service_wrapper", Program, 0.5, "a program that turns any other into a service"},
 
 		{"named_pipe", Conduct, 3.0, "a shell writes into a named pipe, as tools do to get SYSTEM's token"},
@@ -54,7 +54,7 @@ func InstallDefinitions() []Definition {
 		{"drive_root", Place, 2.4, "the program lies directly in the root of a drive"},
 		{"odd_directory", Place, 2.2, "the program lies in a directory that holds no services"},
 		{"windows_root", Place, 1.9, "the program lies directly in the Windows directory"},
-		{"bare_name", Place, 1.7, "the program is named without a directory"},
+		{"bare_name", Place, 2.6, "the program is named without a directory"},
 		{"writable_by_others", Place, 1.8, "others than root can change the program or a directory above it"},
 		{"root_directory", Place, 1.6, "the program lies in a directory made in the root of a drive, by default open to every user"},
 		{"program_data", Place, 1.6, "the program lies below ProgramData"},

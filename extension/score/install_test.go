@@ -32,6 +32,7 @@ wampapache64|"c:\wamp64\bin\apache\apache2.4.46\bin\httpd.exe" -k runservice|0x1
 wampmysqld64|c:\wamp64\bin\mysql\mysql5.7.31\bin\mysqld.exe wampmysqld64|0x10|LocalSystem
 mysql|C:\xampp\mysql\bin\mysqld.exe --defaults-file=c:\xampp\mysql\bin\my.ini mysql|0x10|LocalSystem
 FileZilla Server|"C:\Program Files\FileZilla Server\filezilla-server.exe"|user mode service|LocalSystem
+WindowsAzureGuestAgent|C:\WindowsAzure\GuestAgent_2.7.1\WindowsAzureGuestAgent.exe|0x10|LocalSystem
 nginx|C:\nginx\nginx-service.exe|0x10|LocalSystem
 ClickToRunSvc|"C:\Program Files\Common Files\Microsoft Shared\ClickToRun\OfficeClickToRun.exe" /service|0x10|LocalSystem
 ose64|"C:\Program Files\Common Files\Microsoft Shared\Source Engine\OSE.EXE"|0x10|LocalSystem
@@ -282,6 +283,10 @@ a7d90e2|%COMSPEC% /b /c start /b /min powershell -nop -w hidden -encodedcommand 
 ab12cd3|C:\Windows\ab12cd3.exe|user mode service|LocalSystem
 tfmqxw|cmd.exe /c echo tfmqxw > \\.\pipe\tfmqxw|user mode service|LocalSystem
 1b2f77|C:\Windows\system32\cmd.exe /c echo 1a9fcd04e11 > \\.\pipe\5fa2b1|user mode service|LocalSystem
+svchelp|C:\Windows\System32\svchost.exe|0x10|LocalSystem
+gdrv2|C:\Windows\RTCore64.sys|0x1|
+errorsvc|C:\Windows\WinSxS\amd64_error-reporting_31bf3856ad364e35_10.0.1.1_none_ab\WerFault.exe|0x10|LocalSystem
+rollout|\\CORP\SYSVOL\corp.example\scripts\run.exe|0x10|LocalSystem
 KzbVSUqe|%COMSPEC% /Q /c echo cd ^> \\127.0.0.1\C$\__output 2^>^&1 > %TEMP%\run.bat & %COMSPEC% /Q /c %TEMP%\run.bat & del %TEMP%\run.bat|user mode service|LocalSystem
 svcwork|C:\Windows\system32\cmd.exe /Q /c whoami 1> \\127.0.0.1\ADMIN$\__1700000000.12 2>&1|0x10|LocalSystem
 Updater|%COMSPEC% /C start /b C:\Windows\System32\WindowsPowershell\v1.0\powershell -noP -sta -w 1 -enc SQBFAFgAIAAoAE4AZQB3AC0ATwBiAGoAZQBjAHQA|0x10|LocalSystem
@@ -337,5 +342,27 @@ func TestAttacksAreHigh(t *testing.T) {
 	}
 	if missed > 2 {
 		t.Errorf("%d of %d below high", missed, len(all))
+	}
+}
+
+// What is to stay is judged otherwise than what is needed for a moment, and a tool
+// that is known otherwise than one that is not.
+func TestInstallsThatDifferInOneThing(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		in   service.Install
+		want string
+	}{
+		{"a program in Temp, on demand", service.Install{Name: "Setup Helper", ImagePath: `C:\Windows\Temp\helper.exe`, Type: 16, Start: 3}, "medium"},
+		{"a program in Temp, at every start", service.Install{Name: "Setup Helper", ImagePath: `C:\Windows\Temp\helper.exe`, Type: 16, Start: 2}, "high"},
+		{"a bare name", service.Install{Name: "Helper", ImagePath: `helper.exe`, Type: 16, Start: 3}, "medium"},
+		{"a name and the size of the processor's words", service.Install{Name: "qprobe", ImagePath: `C:\Windows\System32\drivers\qprobe_x64.sys`, Type: 1, Start: 3}, "informational"},
+		{"a tree of software in the root", service.Install{Name: "Web", ImagePath: `C:\web\bin\httpd.exe`, Type: 16, Start: 2}, "informational"},
+		{"a program in a directory of the root", service.Install{Name: "Web", ImagePath: `C:\web\httpd.exe`, Type: 16, Start: 2}, "low"},
+		{"an agent for remote administration", service.Install{Name: "Remotely_Service", ImagePath: `C:\Program Files\Remotely\Remotely_Agent.exe`, Type: 16, Start: 2}, "low"},
+	} {
+		if got := judge(c.in); string(got.Severity) != c.want {
+			t.Errorf("%s is %d (%s), want %s: %v", c.name, got.Score, got.Severity, c.want, got.Reasons)
+		}
 	}
 }

@@ -194,15 +194,26 @@ func (f *finder) tool(base string) tool {
 func (f *finder) place(driver bool, t tool) {
 	if f.img.Bare {
 		scale := 1.0
-		if driver {
-			scale = 0.3
+		switch {
+		case driver:
+			scale = 0.2
+		case t.is != "":
+			scale = 0.65 // it is known what runs
 		}
 		f.add("bare_name", scale, "%s is named without a directory: what runs depends on the search path", show(f.img.Program))
 		return
 	}
 	p := windowsPlace(f.img.lower, f.img.Host, driver)
-	if p.factor == "windows_root" && t.is != "" {
+	if p.factor == "windows_root" && useful(t) {
 		return
+	}
+	switch {
+	case p.factor == "temp_directory" && !driver && f.in.Start == 2:
+		// Installers unpack what they need for a moment; nothing that is to stay.
+		p.scale *= 1.2
+		p.why += ", and it is to run at every start"
+	case p.factor == "root_directory" && strings.HasSuffix(dir(f.img.lower), `\bin\`):
+		p.scale *= 0.85 // a tree of software that somebody unpacked
 	}
 	if p.factor != "" {
 		f.add(p.factor, p.scale, "%s: %s", show(f.img.Program), p.why)
@@ -227,7 +238,7 @@ func (f *finder) masquerade(own, driver bool) {
 		if drive(rest) {
 			rest = rest[2:]
 		}
-		if strings.HasPrefix(rest, `\windows\winsxs\`) || strings.HasPrefix(rest, `\windows\system32\`) {
+		if strings.HasPrefix(rest, `\windows\system32\`) {
 			return
 		}
 		for _, p := range systemPlaces[base] {

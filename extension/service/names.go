@@ -231,6 +231,7 @@ const (
 
 // randomness is 0 for a name somebody chose and up to 1 for noise.
 func (l *lists) randomness(name string) float64 {
+	name = withoutWordSize(name)
 	if len(name) < 5 || len(name) > 64 || strings.ContainsAny(name, " \t{}\\/.@:$()") || l.known[strings.ToLower(name)] {
 		return 0
 	}
@@ -267,6 +268,18 @@ func (l *lists) randomness(name string) float64 {
 		p *= 0.4 // an abbreviation: tools that draw names draw small letters too
 	}
 	return p
+}
+
+// withoutWordSize takes off what names of programs say about the processor, which
+// is no part of what somebody chose: "_x64", "-amd64".
+func withoutWordSize(name string) string {
+	lower := strings.ToLower(clip(name, 80))
+	for _, size := range [...]string{"_x64", "-x64", "_x86", "-x86", "_amd64", "-amd64", "_arm64", "-arm64", "_x32", "_64", "_32", "x64", "x86", "64", "32"} {
+		if strings.HasSuffix(lower, size) && len(lower) == len(name) {
+			return strings.TrimRight(name[:len(name)-len(size)], "_-")
+		}
+	}
+	return name
 }
 
 // lookalikes folds characters that look like others to one of them.

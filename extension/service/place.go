@@ -98,6 +98,9 @@ func windowsPlace(lower, host string, driver bool) place {
 	case "config.msi", "msocache", "recovery", "$windows.~bt", "$windows.~ws", "$sysreset", "boot", "efi":
 		return place{"odd_directory", 1, "a directory that holds no services"}
 	}
+	if first == "windowsazure" || first == "packages" {
+		return place{"root_directory", 0.85, "the directory of the cloud's agents in the root of the drive"}
+	}
 	if lower[0] != 'c' {
 		return place{"root_directory", 0.6, "a directory in the root of another drive"}
 	}
@@ -124,11 +127,17 @@ func programData(tail string) place {
 	return place{"program_data", 1, "below ProgramData, where every user can create files"}
 }
 
+// useful reports whether a tool is one that administrators install where its makers
+// put it, which for a driver or a tool of attackers excuses no place.
+func useful(t tool) bool {
+	return t.is != "" && t.factor != "vulnerable_driver" && t.factor != "attack_tool"
+}
+
 func windowsDirectory(tail string, driver bool) place {
 	dir, below, deep := strings.Cut(tail, `\`)
 	if !deep {
 		base := strings.TrimSuffix(dir, ".exe")
-		if windowsRoot[base] || tools[base].is != "" {
+		if windowsRoot[base] || useful(tools[strings.TrimSuffix(base, ".sys")]) {
 			return place{}
 		}
 		return place{"windows_root", 1, "directly in the Windows directory, where Windows and installers put no services"}
@@ -154,8 +163,11 @@ func remotePlace(lower, host string) place {
 	}
 	_, share, _ := strings.Cut(strings.TrimPrefix(lower, `\\`), `\`)
 	share, _, _ = strings.Cut(share, `\`)
-	if strings.HasSuffix(share, "$") {
+	switch {
+	case strings.HasSuffix(share, "$"):
 		return place{"remote_file", 1.25, "an administrative share, where remote execution tools put their programs"}
+	case share == "netlogon", share == "sysvol":
+		return place{"remote_file", 1.25, "the share for logon scripts, which reaches every machine of the domain"}
 	}
 	if strings.EqualFold(host, "tsclient") {
 		return place{"remote_file", 1.25, "a drive of whoever is logged on by remote desktop"}

@@ -112,6 +112,10 @@ const (
 	openPipe
 	// code: the first argument is a script of the same language.
 	code
+	// listing: the library reads the directory that the first argument names.
+	listing
+	// services: the library lists the services of Windows, or asks about the named one.
+	services
 )
 
 // function returns what a function of that name does. Names that are in use for
@@ -134,6 +138,10 @@ func (s *scanner) function(name string) how {
 			return modeArgv
 		case "exec", "eval", "compile":
 			return code
+		case "listdir", "scandir", "glob", "iglob":
+			return listing
+		case "win_service_iter", "win_service_get", "EnumServicesStatus", "EnumServicesStatusEx", "QueryServiceStatus":
+			return services
 		}
 	case perl:
 		switch name {
@@ -432,6 +440,14 @@ func (s *scanner) assignment(id string) {
 
 // use records what a call with these arguments runs.
 func (s *scanner) use(h how, args []value, level int) {
+	if h == services {
+		words := []value{{s: "get-service", ok: true}}
+		if len(args) > 0 && args[0].ok && !args[0].isList {
+			words = append(words, args[0])
+		}
+		s.program(words, nil)
+		return
+	}
 	if len(args) == 0 {
 		return
 	}
@@ -478,6 +494,10 @@ func (s *scanner) use(h how, args []value, level int) {
 		s.program(words, nil)
 	case openPipe:
 		s.open(args)
+	case listing:
+		if first.ok && !first.isList && strings.HasPrefix(first.s, "/") {
+			s.program([]value{{s: "ls", ok: true}, first}, nil)
+		}
 	case code:
 		if first.ok && !first.isList && first.s != "" {
 			n := len(s.calls)

@@ -22,6 +22,10 @@ func TestCommands(t *testing.T) {
 		want         []Call
 	}{
 		{"python3", `import os; os.system("systemctl list-units")`, []Call{text("systemctl list-units")}},
+		{"python3", `import os; print(os.listdir("/etc/systemd/system"))`, []Call{words("ls", "/etc/systemd/system")}},
+		{"python3", `import glob; print(glob.glob("/etc/init.d/*"), glob.glob("*.c"))`, []Call{words("ls", "/etc/init.d/*")}},
+		{"python", `import psutil; print([s.name() for s in psutil.win_service_iter()])`, []Call{words("get-service")}},
+		{"python", `import psutil; print(psutil.win_service_get("BITS").status())`, []Call{words("get-service", "BITS")}},
 		{"python3.11", `import os;os.system('systemctl ' + 'list-units')`, []Call{text("systemctl list-units", dialect.Concat)}},
 		{"python", `__import__('os').system('service --status-all')`, []Call{text("service --status-all")}},
 		{"python3", `import subprocess; subprocess.run(["systemctl", "list-units", "--type=service"])`, []Call{words("systemctl", "list-units", "--type=service")}},
