@@ -361,7 +361,7 @@ func TestInstallsThatDifferInOneThing(t *testing.T) {
 		{"a program in a directory of the root", service.Install{Name: "Web", ImagePath: `C:\web\httpd.exe`, Type: 16, Start: 2}, "low"},
 		{"an agent for remote administration", service.Install{Name: "Remotely_Service", ImagePath: `C:\Program Files\Remotely\Remotely_Agent.exe`, Type: 16, Start: 2}, "low"},
 	} {
-		if got := judge(c.in); string(got.Severity) != c.want {
+		if got := judge(c.in); got.Severity != c.want {
 			t.Errorf("%s is %d (%s), want %s: %v", c.name, got.Score, got.Severity, c.want, got.Reasons)
 		}
 	}
