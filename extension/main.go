@@ -43,6 +43,8 @@ Flags:
 const (
 	memoryLimit = 36 << 20
 	gcPercent   = 50
+	// settleAfter is when the start is over: sources were read and read again.
+	settleAfter = 12 * time.Second
 )
 
 func main() {
@@ -159,10 +161,12 @@ func serve(outer context.Context, log hclog.Logger, socket, configFile, stateDir
 		var wg sync.WaitGroup
 		defer wg.Wait()
 		wg.Go(func() { central.watcher.Run(ctx) })
-		wg.Go(func() { // what the start took is given back
+		wg.Go(func() {
 			select {
-			case <-time.After(10 * time.Second):
-				debug.FreeOSMemory()
+			case <-time.After(settleAfter):
+				if err := lifecycle.Settle(); err != nil {
+					log.Debug("could not give back what the start took", "error", err)
+				}
 			case <-ctx.Done():
 			}
 		})

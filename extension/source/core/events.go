@@ -113,6 +113,9 @@ type Events struct {
 	// time that passed.
 	lastThrough int64
 	lastAt      time.Duration
+	// processes is how many the last Read told of: the next has room for as many, since
+	// growing into it takes three times the memory.
+	processes int
 }
 
 func newEvents(f feed, q Querier, clock Clock, g gate) *Events {
@@ -158,6 +161,9 @@ func (e *Events) Read(ctx context.Context, text string, limit int) (evidence.Bat
 		return evidence.Batch{}, nil
 	}
 	read := &reading{limit: limit, mapper: e.feed.mapper(e.gate.caps)}
+	if n := min(e.processes+e.processes/8, limit); n > 0 {
+		read.batch.Processes = make([]evidence.Process, 0, n)
+	}
 	cur, gaps := e.resume(text)
 	read.batch.Gaps = gaps
 	err := e.drain(ctx, cur, read)
@@ -166,6 +172,7 @@ func (e *Events) Read(ctx context.Context, text string, limit int) (evidence.Bat
 	if err != nil {
 		return evidence.Batch{}, e.gate.unavailable(ctx, err)
 	}
+	e.processes = len(read.batch.Processes)
 	e.warn(read.mapper.done(&read.batch), &read.batch)
 	read.batch.More = len(cur.Todo) > 0
 	read.batch.Cursor, err = cur.text()
