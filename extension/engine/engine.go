@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"sort"
 	"sync"
@@ -36,6 +37,9 @@ const (
 	trimEvery   = 10 * time.Minute
 	// maxStep is how far a clock goes on between two cycles unless somebody sets it.
 	maxStep = 24 * time.Hour
+	// muchRead is how many records make a collection whose memory is given back at once:
+	// until the next collector's cycle it would be most of what is resident.
+	muchRead = 5_000
 	// learnAfter is how long a host is watched before something is called new.
 	learnAfter = 3 * 24 * time.Hour
 )
@@ -101,6 +105,7 @@ type Engine struct {
 	bases   map[store.BaselineKey]baseline.State
 	written map[string]healthMark
 	trimmed time.Time
+	records int64 // read in the last collection
 	since   time.Time
 	lineage *lineage
 	book    *incident.Book
@@ -198,6 +203,9 @@ func (e *Engine) Run(ctx context.Context) error {
 		if err := e.Collect(ctx); err != nil && ctx.Err() == nil {
 			e.opts.Logger.Error("collect cycle failed", "error", err)
 		}
+		if e.tookMuch() {
+			debug.FreeOSMemory()
+		}
 		last := e.opts.Now()
 		select {
 		case <-ctx.Done():
@@ -229,6 +237,7 @@ func (e *Engine) Nudge() {
 func (e *Engine) Collect(ctx context.Context) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.records = 0
 	for round := 0; round < maxRounds; round++ {
 		more, err := e.cycle(ctx)
 		if err != nil || !more {
@@ -236,6 +245,13 @@ func (e *Engine) Collect(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// tookMuch reports whether the last collection read so much that its memory counts.
+func (e *Engine) tookMuch() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.records >= muchRead
 }
 
 func (e *Engine) cycle(ctx context.Context) (more bool, err error) {
@@ -266,6 +282,7 @@ func (e *Engine) cycle(ctx context.Context) (more bool, err error) {
 			b.Gaps[name] = r.batch.Gaps
 		}
 		more = more || r.batch.More
+		e.records += r.batch.Read
 	}
 	all := e.complete(ctx, readings)
 	sightings, contexts, matched := e.sight(all)

@@ -10,9 +10,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -35,12 +37,16 @@ const (
 	most   = 45.0
 	growth = 1.15
 	dearer = 1.4
+	// steepest is the slope of resident memory, MB a minute, that is flat: 1.5 MB in the
+	// half hour.
+	steepest = 0.05
 )
 
 // minute is one line of the table.
 type minute struct {
 	at            time.Duration
-	resident      float64 // MB
+	resident      float64 // MB, the mean of a look each second
+	most          float64 // MB, the most of these
 	cpu           float64 // seconds so far
 	perEvent      float64 // microseconds in this minute
 	read          int64
@@ -95,7 +101,8 @@ func TestSoak(t *testing.T) {
 	defer tick.Stop()
 	begin := time.Now()
 	var minutes []minute
-	fmt.Printf("%6s %9s %8s %9s %10s %5s %8s %8s\n", "minute", "resident", "cpu", "us/event", "read", "gaps", "dropped", "needles")
+	var looks []float64 // at resident memory, since the last minute
+	fmt.Printf("%6s %9s %9s %8s %9s %10s %5s %8s %8s\n", "minute", "resident", "at most", "cpu", "us/event", "read", "gaps", "dropped", "needles")
 	sent := int64(0)
 	last := w.look(0)
 	for n := 0; time.Since(begin) < length; n++ {
@@ -109,15 +116,20 @@ func TestSoak(t *testing.T) {
 		for due := int64(time.Since(begin).Seconds() * perSecond); sent+perBatch <= due; sent += perBatch {
 			w.batch(int(sent / perBatch))
 		}
+		if n%10 == 9 {
+			looks = append(looks, w.memory("VmRSS"))
+		}
 		if n%100 == 99 {
 			core.Exec(t, `DELETE FROM process_events WHERE time < ?`, time.Now().Add(-kept).Unix())
 		}
 		if minutesSoFar := len(minutes); time.Since(begin) >= time.Duration(minutesSoFar+1)*time.Minute {
 			m := w.look(time.Since(begin))
+			m.resident, m.most = mean(looks), slices.Max(append(looks, m.resident))
+			looks = looks[:0]
 			m.perEvent = (m.cpu - last.cpu) / float64(max(m.read-last.read, 1)) * 1e6
 			last = m
 			minutes = append(minutes, m)
-			fmt.Printf("%6.1f %6.1f MB %6.1f s %9.1f %10d %5d %8d %4d/%d\n", m.at.Minutes(), m.resident, m.cpu, m.perEvent, m.read, m.gaps, m.dropped, m.found, m.planted)
+			fmt.Printf("%6.1f %6.1f MB %6.1f MB %6.1f s %9.1f %10d %5d %8d %4d/%d\n", m.at.Minutes(), m.resident, m.most, m.cpu, m.perEvent, m.read, m.gaps, m.dropped, m.found, m.planted)
 		}
 	}
 	// The last needles take a cycle to be found.
@@ -136,6 +148,13 @@ func TestSoak(t *testing.T) {
 	if end.read < sent {
 		t.Errorf("%d of %d events read, %d gaps reported", end.read, sent, end.gaps)
 	}
+	if len(minutes) >= 5 {
+		by, give := slope(minutes[1:])
+		fmt.Printf("resident memory goes by %+.3f MB a minute, give or take %.3f\n", by, give)
+		if len(minutes) >= 10 && by-2*give > steepest {
+			t.Errorf("resident memory grows by %.3f MB a minute, give or take %.3f", by, give)
+		}
+	}
 	if len(minutes) >= 4 {
 		early, late := minutes[1], minutes[len(minutes)-1]
 		if late.resident > early.resident*growth {
@@ -145,6 +164,36 @@ func TestSoak(t *testing.T) {
 			t.Errorf("an event costs %.1f us, in the second minute %.1f", late.perEvent, early.perEvent)
 		}
 	}
+}
+
+func mean(list []float64) float64 {
+	sum := 0.0
+	for _, x := range list {
+		sum += x
+	}
+	return sum / float64(max(len(list), 1))
+}
+
+// slope is that of the line nearest to the minutes' resident memory, MB a minute, and its
+// standard error.
+func slope(minutes []minute) (by, give float64) {
+	var at, mb []float64
+	for _, m := range minutes {
+		at, mb = append(at, m.at.Minutes()), append(mb, m.resident)
+	}
+	middle, level := mean(at), mean(mb)
+	var xx, xy float64
+	for i := range at {
+		xx += (at[i] - middle) * (at[i] - middle)
+		xy += (at[i] - middle) * (mb[i] - level)
+	}
+	by = xy / xx
+	rest := 0.0
+	for i := range at {
+		off := mb[i] - level - by*(at[i]-middle)
+		rest += off * off
+	}
+	return by, math.Sqrt(rest / float64(len(at)-2) / xx)
 }
 
 // work plants and looks.
@@ -243,7 +292,7 @@ func (w *work) memory(name string) float64 {
 	}
 	for line := range strings.Lines(string(data)) {
 		if rest, ok := strings.CutPrefix(line, name+":"); ok {
-			return float64(number(strings.TrimSuffix(strings.TrimSpace(rest), " kB"))) / 1024
+			return float64(number(strings.TrimSuffix(strings.TrimSpace(rest), " kB"))) * 1024 / 1e6
 		}
 	}
 	w.t.Fatalf("no %s", name)
