@@ -7,6 +7,7 @@ import (
 	"iter"
 	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/osquery/osquery-go/plugin/table"
 )
@@ -45,6 +46,35 @@ type Rows struct {
 	last []byte   // whole rows and, from head on, the row that is being written
 	head int
 	n    int
+	pool *Pool // where pieces come from and go to; nil for none
+}
+
+// Pool keeps the pieces of answers that were sent for the next ones: memory that has
+// been used is cheaper than new memory. The zero value is empty.
+type Pool struct{ pieces sync.Pool }
+
+// Rows are no rows yet, whose memory is the pool's. Free gives it back.
+func (p *Pool) Rows() *Rows { return &Rows{pool: p} }
+
+// piece is an empty piece.
+func (p *Pool) piece() []byte {
+	if used, ok := p.pieces.Get().(*[nextPiece]byte); ok {
+		return used[:0]
+	}
+	return make([]byte, 0, nextPiece)
+}
+
+// Free empties rows that nobody reads any more, nor texts of them.
+func (r *Rows) Free() {
+	if r == nil || r.pool == nil {
+		return
+	}
+	for p := range r.pieces() {
+		if cap(p) == nextPiece {
+			r.pool.pieces.Put((*[nextPiece]byte)(p[:nextPiece]))
+		}
+	}
+	*r = Rows{pool: r.pool}
 }
 
 // The sizes of the pieces that rows are written into, in bytes: most answers are short.
@@ -134,16 +164,31 @@ type Fields interface {
 	Append(to []byte, field int) []byte
 }
 
-// Copy adds a row of the fields that have a column; the row's id is one of them.
-func (r *Rows) Copy(columns []string, from Fields) {
+// Heads are what stands before the value of each of the Fields: its column, and room for
+// the value's length. A field without a head is left out.
+type Heads [][]byte
+
+// HeadsOf are the heads of fields that are shown in these columns, "" for none.
+func HeadsOf(columns []string) Heads {
+	heads := make(Heads, len(columns))
+	for i, column := range columns {
+		if column != "" {
+			head := append(binary.BigEndian.AppendUint32(nil, uint32(len(column))), column...)
+			heads[i] = append(head, 0, 0, 0, 0)
+		}
+	}
+	return heads
+}
+
+// Copy adds a row of the fields that have a head; the row's id is one of them.
+func (r *Rows) Copy(heads Heads, from Fields) {
 	r.begin()
 	b, n := r.room(usualRow), 0
-	for field, column := range columns {
-		if column == "" {
+	for field, head := range heads {
+		if head == nil {
 			continue
 		}
-		b = append(binary.BigEndian.AppendUint32(b, uint32(len(column))), column...)
-		b = append(b, 0, 0, 0, 0)
+		b = append(b, head...)
 		at := len(b)
 		b = from.Append(b, field)
 		binary.BigEndian.PutUint32(b[at-lengthSize:], uint32(len(b)-at))
@@ -165,14 +210,22 @@ func (r *Rows) room(n int) []byte {
 	if len(r.last)+n <= cap(r.last) {
 		return r.last
 	}
-	row, size := r.last[r.head:], nextPiece
-	if r.last == nil {
-		size = firstPiece
+	row := r.last[r.head:]
+	var piece []byte
+	switch size := 2 * (len(row) + n); {
+	case size > nextPiece:
+		piece = make([]byte, 0, size)
+	case r.pool != nil:
+		piece = r.pool.piece()
+	case r.last == nil:
+		piece = make([]byte, 0, max(size, firstPiece))
+	default:
+		piece = make([]byte, 0, nextPiece)
 	}
 	if r.head > 0 {
-		r.full = append(r.full, r.last[:r.head:r.head])
+		r.full = append(r.full, r.last[:r.head])
 	}
-	r.last, r.head = append(make([]byte, 0, max(size, 2*(len(row)+n))), row...), 0
+	r.last, r.head = append(piece, row...), 0
 	return r.last
 }
 

@@ -70,13 +70,22 @@ func TestRows(t *testing.T) {
 		}
 		return string(b)
 	}
-	rows := &tables.Rows{}
+	pool := &tables.Pool{}
+	for _, rows := range []*tables.Rows{{}, pool.Rows(), pool.Rows(), pool.Rows()} {
+		writeAndRead(t, random, text, rows)
+		rows.Free()
+		rows.Free() // again is nothing
+	}
+}
+
+func writeAndRead(t *testing.T, random *rand.Rand, text func() string, rows *tables.Rows) {
+	t.Helper()
 	var want []map[string]string
 	for i := range int64(2000) {
 		row := map[string]string{"rowid": strconv.FormatInt(i, 10)}
 		if i%3 == 0 {
 			f := fields{row["rowid"], text(), text(), text(), text()}
-			rows.Copy([]string{"rowid", "a", "", "b", "c"}, f)
+			rows.Copy(tables.HeadsOf([]string{"rowid", "a", "", "b", "c"}), f)
 			row["a"], row["b"], row["c"] = f[1], f[3], f[4]
 			want = append(want, row)
 			continue

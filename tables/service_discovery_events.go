@@ -62,16 +62,17 @@ func ServiceDiscoveryEvents(r EventReader, n Nudger) *Table {
 			"SELECT username, count(*) AS n, max(score) AS worst FROM service_discovery_events GROUP BY username",
 		},
 	}
-	columns := columnsOf(t, store.EventFields())
+	pool := &Pool{}
+	heads := HeadsOf(columnsOf(t, store.EventFields()))
 	t.Generate = func(ctx context.Context, q table.QueryContext) (*Rows, error) {
 		n.Nudge()
 		var f store.Filter
 		f.RecordedFrom, f.RecordedTo = bounds(q, "recorded")
 		f.TimeFrom, f.TimeTo = bounds(q, "time")
 		f.ScoreFrom, f.ScoreTo = bounds(q, "score")
-		rows := &Rows{}
+		rows := pool.Rows()
 		_, err := r.EventRows(ctx, f, func(e store.EventRow) error {
-			rows.Copy(columns, e)
+			rows.Copy(heads, e)
 			return nil
 		})
 		return rows, err

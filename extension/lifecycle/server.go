@@ -226,6 +226,7 @@ func (c caller) Process(ctx context.Context, seq int32, in, out thrift.TProtocol
 		return false, thrift.WrapTException(err)
 	}
 	status, rows := c.answer(ctx, &args, in.Transport())
+	defer rows.Free()
 	if err := write(ctx, out, seq, status, rows); err != nil {
 		return false, thrift.WrapTException(err)
 	}

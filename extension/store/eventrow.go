@@ -16,14 +16,17 @@ type EventRow interface {
 	Append(to []byte, field int) []byte
 }
 
-// EventFields are the names of an event's fields in the database, its id first.
-func EventFields() []string { return append([]string{"id"}, eventColumns...) }
+// EventFields are the names of the fields that an EventRow has, its id first: all that
+// the database keeps of an event save for what it is found by.
+func EventFields() []string {
+	return slices.DeleteFunc(append([]string{"id"}, eventColumns...), func(name string) bool { return name == "identity" || name == "family" })
+}
 
 // EventRows is Events for whoever only hands the texts on: nothing of a row is kept, so
 // that it costs its bytes and no more.
 func (s *Store) EventRows(ctx context.Context, f Filter, fn func(EventRow) error) (more bool, err error) {
 	row := &storedEvent{kinds: eventKinds()}
-	return s.events(ctx, f, func(st *sqlite.Stmt) error {
+	return s.events(ctx, f, EventFields(), func(st *sqlite.Stmt) error {
 		row.st = st
 		return fn(row)
 	})
@@ -40,10 +43,10 @@ const (
 
 // eventKinds are the kinds of EventFields.
 func eventKinds() []fieldKind {
-	kinds := make([]fieldKind, 0, len(eventColumns)+1)
+	kinds := make([]fieldKind, 0, len(eventColumns))
 	for _, name := range EventFields() {
 		switch name {
-		case "id", "time", "recorded", "identity", "score":
+		case "id", "time", "recorded", "score":
 			kinds = append(kinds, numberField)
 		case "pid", "parent":
 			kinds = append(kinds, knownField)
@@ -90,7 +93,7 @@ func (e *Event) Append(to []byte, field int) []byte {
 	if field == 0 {
 		return appendNumber(to, kind, e.ID)
 	}
-	switch v := e.values()[field-1].(type) {
+	switch v := e.values()[slices.Index(eventColumns, EventFields()[field])].(type) {
 	case string:
 		return append(to, v...)
 	case int:

@@ -697,12 +697,12 @@ type Filter struct {
 
 // eventsQuery asks for the newest events first: newest by the column that is
 // bounded, so that its index gives both the range and the order.
-func eventsQuery(f Filter) sq.SelectBuilder {
+func eventsQuery(f Filter, fields []string) sq.SelectBuilder {
 	order := []string{"recorded DESC", "id DESC"}
 	if f.RecordedFrom == nil && f.RecordedTo == nil && (f.TimeFrom != nil || f.TimeTo != nil) {
 		order[0] = "time DESC"
 	}
-	q := sq.Select(append([]string{"id"}, eventColumns...)...).From("events").OrderBy(order...).Limit(MaxRows + 1)
+	q := sq.Select(fields...).From("events").OrderBy(order...).Limit(MaxRows + 1)
 	for _, b := range []struct {
 		column   string
 		from, to *int64
@@ -723,20 +723,20 @@ func eventsQuery(f Filter) sq.SelectBuilder {
 // Events calls fn with the newest events that f lets through, newest first, at
 // most MaxRows, and reports whether there were more.
 func (s *Store) Events(ctx context.Context, f Filter, fn func(*Event) error) (more bool, err error) {
-	return s.events(ctx, f, func(st *sqlite.Stmt) error {
+	return s.events(ctx, f, append([]string{"id"}, eventColumns...), func(st *sqlite.Stmt) error {
 		e := scanEvent(st)
 		return fn(&e)
 	})
 }
 
-func (s *Store) events(ctx context.Context, f Filter, fn func(*sqlite.Stmt) error) (more bool, err error) {
+func (s *Store) events(ctx context.Context, f Filter, fields []string, fn func(*sqlite.Stmt) error) (more bool, err error) {
 	conn, give, err := s.take(ctx)
 	if err != nil {
 		return false, fmt.Errorf("read events: %w", err)
 	}
 	defer func() { give(err) }()
 	n := 0
-	err = s.query(conn, eventsQuery(f), func(st *sqlite.Stmt) error {
+	err = s.query(conn, eventsQuery(f, fields), func(st *sqlite.Stmt) error {
 		if n++; n > MaxRows {
 			more = true
 			return nil

@@ -286,6 +286,7 @@ func window(t *testing.T, s *store.Store, from int64) func() int {
 		if err != nil {
 			t.Fatal(err)
 		}
+		defer rows.Free()
 		return rows.Len()
 	}
 }
