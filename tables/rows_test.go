@@ -81,7 +81,7 @@ func TestRows(t *testing.T) {
 func writeAndRead(t *testing.T, random *rand.Rand, text func() string, rows *tables.Rows) {
 	t.Helper()
 	var want []map[string]string
-	for i := range int64(2000) {
+	for i := range int64(600) {
 		row := map[string]string{"rowid": strconv.FormatInt(i, 10)}
 		if i%3 == 0 {
 			f := fields{row["rowid"], text(), text(), text(), text()}
