@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -296,5 +297,18 @@ func TestLoadRefusesWhatOthersWrite(t *testing.T) {
 	}
 	if _, err := config.Load(path, true); err == nil {
 		t.Error("a huge file was read")
+	}
+}
+
+// TestMistakesAreBounded: what is said of a file stays a text that can be shown.
+func TestMistakesAreBounded(t *testing.T) {
+	var text strings.Builder
+	for i := range 25 {
+		fmt.Fprintf(&text, "unheard_of_%02d: 1\n", i)
+	}
+	_, err := config.Parse([]byte(text.String()))
+	var all config.Mistakes
+	if !errors.As(err, &all) || len(all) != 25 || !strings.HasSuffix(err.Error(), "; and 5 more") || strings.Count(err.Error(), "no option") != 20 {
+		t.Errorf("%v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -45,12 +46,11 @@ func fits(n *yaml.Node, t reflect.Type, key string) error {
 		if n.Kind != yaml.SequenceNode {
 			return wrong(n, key, "a list")
 		}
+		var all Mistakes
 		for _, item := range n.Content {
-			if err := fits(item, t.Elem(), "an entry of "+key); err != nil {
-				return err
-			}
+			all = all.with(fits(item, t.Elem(), "an entry of "+key))
 		}
-		return nil
+		return all.err()
 	case reflect.Map, reflect.Struct:
 		if n.Kind != yaml.MappingNode {
 			return wrong(n, key, "a mapping (name: value)")
@@ -71,10 +71,12 @@ func fitsMapping(n *yaml.Node, t reflect.Type) error {
 		}
 	}
 	seen := map[string]bool{}
+	var all Mistakes
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key := n.Content[i]
 		if seen[key.Value] {
-			return placed(key, fmt.Errorf("%s is there twice", key.Value))
+			all = all.with(placed(key, fmt.Errorf("%s is there twice", key.Value)))
+			continue
 		}
 		seen[key.Value] = true
 		of := types[key.Value]
@@ -82,13 +84,53 @@ func fitsMapping(n *yaml.Node, t reflect.Type) error {
 			of = t.Elem()
 		}
 		if of == nil {
-			return placed(key, fmt.Errorf("no option %q%s", key.Value, nearest(key.Value, names)))
+			all = all.with(placed(key, fmt.Errorf("no option %q%s", key.Value, nearest(key.Value, names))))
+			continue
 		}
-		if err := fits(n.Content[i+1], of, key.Value); err != nil {
-			return err
-		}
+		all = all.with(fits(n.Content[i+1], of, key.Value))
 	}
-	return nil
+	return all.err()
+}
+
+// maxMistakes bounds what is said of one configuration.
+const maxMistakes = 20
+
+// Mistakes is what is wrong with a configuration, in the order of the file.
+type Mistakes []error
+
+func (m Mistakes) Error() string {
+	var out []string
+	for _, err := range m[:min(len(m), maxMistakes)] {
+		out = append(out, err.Error())
+	}
+	if left := len(m) - maxMistakes; left > 0 {
+		out = append(out, fmt.Sprintf("and %d more", left))
+	}
+	return strings.Join(out, "; ")
+}
+
+func (m Mistakes) Unwrap() []error { return m }
+
+func (m Mistakes) with(err error) Mistakes {
+	var more Mistakes
+	switch {
+	case errors.As(err, &more):
+		return append(m, more...)
+	case err != nil:
+		return append(m, err)
+	}
+	return m
+}
+
+// err is nil for none and a single mistake by itself.
+func (m Mistakes) err() error {
+	switch len(m) {
+	case 0:
+		return nil
+	case 1:
+		return m[0]
+	}
+	return m
 }
 
 func leaf(n *yaml.Node, t reflect.Type, key, what string) error {

@@ -89,7 +89,7 @@ func (f *configFlags) check(env *environment) error {
 	}
 	base, err := config.Parse(data)
 	if err != nil {
-		fmt.Fprintf(env.stdout, "%s: %s\n", name, plain(err.Error()))
+		sayMistakes(env.stdout, name, err)
 		return errConfig
 	}
 	if f.central == "" {
@@ -101,11 +101,20 @@ func (f *configFlags) check(env *environment) error {
 		return err
 	}
 	if _, err := config.Overlay(base, central); err != nil {
-		fmt.Fprintf(env.stdout, "%s: %s\n", f.central, plain(err.Error()))
+		sayMistakes(env.stdout, f.central, err)
 		return errConfig
 	}
 	fmt.Fprintf(env.stdout, "%s: valid over %s, sha256 %s\n", f.central, name, config.Hash(central))
 	return nil
+}
+
+// sayMistakes writes a line a mistake.
+func sayMistakes(w io.Writer, name string, err error) {
+	all := config.Mistakes{err}
+	errors.As(err, &all)
+	for _, err := range all {
+		fmt.Fprintf(w, "%s: %s\n", name, plain(err.Error()))
+	}
 }
 
 func (f *configFlags) show(env *environment) error {

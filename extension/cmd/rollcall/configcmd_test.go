@@ -139,3 +139,20 @@ func TestConfigHelp(t *testing.T) {
 		t.Errorf("%s", stdout)
 	}
 }
+
+// TestConfigCheckSaysAll: one look at a file is enough.
+func TestConfigCheckSaysAll(t *testing.T) {
+	code, stdout, _ := configCommand(t, "attribution:\n  expectd: []\ncollect_intervall: 5s\nioc_files: [1, {}, []]\nlog_level: info\nlog_level: info\n", "check", "-")
+	want := []string{
+		`line 2, column 3: no option "expectd", did you mean "expected"?`, `line 3, column 1: no option "collect_intervall", did you mean "collect_interval"?`,
+		"line 4, column 16: an entry of ioc_files must be a text", "line 4, column 20: an entry of ioc_files must be a text", "line 6, column 1: log_level is there twice",
+	}
+	if code != 1 || strings.Count(stdout, "\n") != len(want) {
+		t.Errorf("exit %d, %s", code, stdout)
+	}
+	for _, w := range want {
+		if !strings.Contains(stdout, ": "+w+"\n") {
+			t.Errorf("lacks %q:\n%s", w, stdout)
+		}
+	}
+}
