@@ -22,12 +22,17 @@ const leastText = 24
 // item writes a text behind a lead; the lines it takes more begin with indent blanks.
 // Painted is the lead as it is shown, empty when that is the same.
 func (p *pane) item(lead, painted, text string, indent int) {
-	lines := []string{text}
-	if w := p.o.Width; w > 0 {
-		lines = wrap(text, max(w-term.Width(lead), leastText), max(w-indent, leastText))
-	}
 	if painted == "" {
 		painted = lead
+	}
+	lines := []string{text}
+	if w := p.o.Width; w > 0 {
+		if room := w - term.Width(lead); room < leastText && indent < term.Width(lead) && term.Width(text) > room {
+			// What is left beside the lead is too little: the text goes below it.
+			fmt.Fprintln(p.w, strings.TrimRight(painted, " "))
+			lead, painted = strings.Repeat(" ", indent), strings.Repeat(" ", indent)
+		}
+		lines = wrap(text, max(w-term.Width(lead), leastText), max(w-indent, leastText))
 	}
 	fmt.Fprintf(p.w, "%s%s\n", painted, strings.Join(lines, "\n"+strings.Repeat(" ", indent)))
 }

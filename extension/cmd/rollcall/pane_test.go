@@ -54,6 +54,11 @@ func TestPaneKeepsAll(t *testing.T) {
 			t.Errorf("%q", out.String())
 		}
 	}
+	var below bytes.Buffer
+	(&pane{&below, term.Options{Width: 40}}).item("a lead that is long enough  ", "", "and a text that is longer than what is left", 4)
+	if want := "a lead that is long enough\n    and a text that is longer than what\n    is left\n"; below.String() != want {
+		t.Errorf("%q, want %q", below.String(), want)
+	}
 	var out bytes.Buffer
 	p := pane{&out, term.Options{Width: 20, Color: true}}
 	p.item("high  ", "\x1b[31mhigh\x1b[0m  ", "text", 6)
