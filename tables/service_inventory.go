@@ -56,6 +56,9 @@ func ServiceInventory(r InventoryReader, judge InventoryScorer, seen FirstSeenRe
 			text("package", "Package the unit file belongs to; empty when none, or unknown."),
 			text("package_version", "Version of that package."),
 			text("package_verified", "1 when its files and programs are as packages brought them, 0 when one is not, empty when unknown or not a package's."),
+			text("signed", "1 when somebody whom the host trusts signed its program (or the library it loads) and the signature holds, 0 when not, empty when unknown, and on Linux, where programs are not signed."),
+			text("signer", "Who signed it, where the signature holds."),
+			text("sha256", "Hash of its program: of the script where an interpreter runs one, of the library where svchost.exe loads one. Files are read a few at a time in the background, up to 64 MiB (Windows, macOS 32 MiB); empty until then."),
 			text("state", "running, stopped, or empty when unknown."),
 			bigint("pid", "Lowest process id of it, when it runs."),
 			text("enabled", "1 when something in place starts it, 0 when nothing does, empty when unknown."),
@@ -107,6 +110,7 @@ func addService(rows *Rows, s *inventory.Service) {
 		{"service_dll", s.Install.ServiceDLL}, {"commands", list(s.Commands)}, {"start_type", s.StartType}, {"scope", s.Scope}, {"username", s.Username},
 		{"account", s.Account}, {"unit_path", s.UnitPath}, {"link_target", s.LinkTarget}, {"drop_ins", list(s.DropIns)}, {"activated_by", list(s.ActivatedBy)},
 		{"triggers", list(s.Triggers)}, {"package", s.Package}, {"package_version", s.PackageVersion}, {"package_verified", tristate(s.Verified)},
+		{"signed", tristate(s.Install.Signed)}, {"signer", s.Signer}, {"sha256", s.SHA256},
 		{"enabled", tristate(s.Enabled)}, {"on_disk", tristate(s.OnDisk)}, {"writable_paths", list(s.Writable)}, {"problems", list(s.Problems)},
 	} {
 		rows.Text(c[0], valid(c[1]))

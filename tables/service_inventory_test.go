@@ -38,8 +38,8 @@ func TestServiceInventoryRows(t *testing.T) {
 		Kind: "systemd", Type: "service", Scope: "system", Name: "a.service", DisplayName: "bad\xff", Path: "/bin/a", Args: "-x", StartType: "enabled",
 		Account: "root", UnitPath: "/etc/systemd/system/a.service", DropIns: []string{"/x"}, Package: "p", PackageVersion: "1", Verified: evidence.Yes,
 		Running: evidence.Yes, PIDs: []int64{7, 9}, Enabled: evidence.Yes, OnDisk: evidence.No, Writable: []string{"/tmp"}, Looked: true,
-		Install: service.Install{ServiceDLL: `C:\x.dll`},
-		File:    files.Info{MTime: 5e9, CTime: 6e9}, Commands: []inventory.Command{{Directive: "ExecStart", Path: "/bin/a", Line: "/bin/a -x"}},
+		Install: service.Install{ServiceDLL: `C:\x.dll`, Signed: evidence.Yes}, Signer: "X", SHA256: "abc",
+		File: files.Info{MTime: 5e9, CTime: 6e9}, Commands: []inventory.Command{{Directive: "ExecStart", Path: "/bin/a", Line: "/bin/a -x"}},
 	}
 	bare := inventory.Service{Kind: "sysv", Name: "b"}
 	tab := tables.ServiceInventory(stock{services: []inventory.Service{full, bare}}, verdict{true}, since(42))
@@ -51,7 +51,7 @@ func TestServiceInventoryRows(t *testing.T) {
 		"kind": "systemd", "type": "service", "name": "a.service", "display_name": "bad\ufffd", "path": "/bin/a", "args": "-x", "service_dll": `C:\x.dll`, "start_type": "enabled",
 		"commands": `[{"directive":"ExecStart","path":"/bin/a","line":"/bin/a -x"}]`, "scope": "system", "username": "", "account": "root",
 		"unit_path": "/etc/systemd/system/a.service", "link_target": "", "drop_ins": `["/x"]`, "activated_by": "[]", "triggers": "[]", "package": "p",
-		"package_version": "1", "package_verified": "1", "state": "running", "pid": "7", "enabled": "1", "on_disk": "0", "writable_by_others": "1",
+		"package_version": "1", "package_verified": "1", "signed": "1", "signer": "X", "sha256": "abc", "state": "running", "pid": "7", "enabled": "1", "on_disk": "0", "writable_by_others": "1",
 		"writable_paths": `["/tmp"]`, "unit_mtime": "5", "unit_ctime": "6", "unit_btime": "", "problems": "[]", "first_seen": "42", "score": "61",
 		"severity": "high", "reasons": `[{"factor":"a<b","weight":1,"evidence":"e"}]`,
 	}
@@ -65,7 +65,7 @@ func TestServiceInventoryRows(t *testing.T) {
 		t.Errorf("rowids %q and %q", id, rows[1]["rowid"])
 	}
 	// What isn't known is empty, not made up.
-	for _, c := range []string{"package_verified", "state", "pid", "enabled", "on_disk", "writable_by_others", "unit_mtime"} {
+	for _, c := range []string{"package_verified", "signed", "sha256", "state", "pid", "enabled", "on_disk", "writable_by_others", "unit_mtime"} {
 		if rows[1][c] != "" {
 			t.Errorf("%s is %q", c, rows[1][c])
 		}

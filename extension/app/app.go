@@ -24,6 +24,7 @@ import (
 	"github.com/osquery-rollcall/rollcall/extension/rule"
 	"github.com/osquery-rollcall/rollcall/extension/score"
 	"github.com/osquery-rollcall/rollcall/extension/service/inventory"
+	"github.com/osquery-rollcall/rollcall/extension/source/core"
 	"github.com/osquery-rollcall/rollcall/extension/source/self"
 	"github.com/osquery-rollcall/rollcall/extension/store"
 	"github.com/osquery-rollcall/rollcall/tables"
@@ -49,7 +50,7 @@ type Options struct {
 	// Parts are the health of what runs beside the engine, Core asks osquery where
 	// this platform has no files to read; both may be nil.
 	Parts func() []store.Health
-	Core  host.Querier
+	Core  core.Asker
 	// WantLogons is engine's.
 	WantLogons func(from, to int64)
 }
@@ -93,7 +94,30 @@ func (c *current) Judge(p *evidence.Process, h engine.History, now time.Time) en
 
 // ScoreService implements tables.InventoryScorer.
 func (c *current) ScoreService(s *inventory.Service) (score.Verdict, bool) {
-	return inventory.Judge{Weights: c.judge.Load().Weights}.ScoreService(s)
+	judge := c.judge.Load()
+	v, ok := inventory.Judge{Weights: judge.Weights}.ScoreService(s)
+	if judge.IOC == nil || !ok {
+		return v, ok
+	}
+	if hits := matched(judge.IOC, s, time.Now()); len(hits) > 0 {
+		v = score.Raise(v, []score.Factor{{Name: "ioc_match", Evidence: strings.Join(engine.Presentable(hits), "; ")}}, judge.Weights)
+	}
+	return v, ok
+}
+
+// maxLines bounds the commands of one service that indicators are asked about.
+const maxLines = 8
+
+// matched are the indicators that a service matches: by its name, its program and that
+// one's hash, and by what its commands say.
+func matched(indicators engine.Indicators, s *inventory.Service, now time.Time) []string {
+	in := evidence.Install{Name: s.Name, Path: s.Path, ServiceDLL: s.Install.ServiceDLL, SHA256: s.SHA256}
+	var lines []string
+	for _, c := range s.Commands[:min(len(s.Commands), maxLines)] {
+		lines = append(lines, c.Line)
+	}
+	in.ImagePath = strings.Join(lines, "\n")
+	return indicators.Install(&in, now)
 }
 
 // NewJudge loads the configuration and the rules without opening any state. Errors

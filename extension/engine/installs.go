@@ -45,7 +45,7 @@ func installFacts(in *evidence.Install) service.Install {
 	return service.Install{
 		Kind: kind, Name: in.Name, DisplayName: in.DisplayName, ImagePath: image, ServiceDLL: in.ServiceDLL, UnitPath: in.UnitPath, Type: t,
 		Start: service.ParseStart(in.StartType), Account: in.Account, Installer: in.InstallerUsername,
-		OnDisk: in.OnDisk, WritableByOthers: in.WritableByOthers, Packaged: in.Packaged,
+		OnDisk: in.OnDisk, WritableByOthers: in.WritableByOthers, Packaged: in.Packaged, Signed: in.Signed,
 	}
 }
 
@@ -70,7 +70,7 @@ func (j *Judge) JudgeInstall(in *evidence.Install, installer *evidence.Process, 
 		factors = append(factors, score.Factor{Name: s.Factor, Evidence: s.Evidence, Scale: s.Scale})
 	}
 	a := attribution.Facts{
-		Install: in, YoungService: around.YoungService, Template: v.Found.Template, ProgramPackaged: in.Packaged, Now: now,
+		Install: in, YoungService: around.YoungService, Template: v.Found.Template, ProgramPackaged: in.Packaged, Signer: in.Signer, Now: now,
 	}
 	p := installer
 	if p == nil {
@@ -192,7 +192,7 @@ func mergeInstall(to, from *evidence.Install) {
 		{&to.ServiceType, &from.ServiceType}, {&to.StartType, &from.StartType}, {&to.UnitPath, &from.UnitPath},
 		{&to.InstallerPath, &from.InstallerPath}, {&to.InstallerCmdLine, &from.InstallerCmdLine}, {&to.InstallerUID, &from.InstallerUID},
 		{&to.InstallerUsername, &from.InstallerUsername}, {&to.LoginUser, &from.LoginUser}, {&to.LogonID, &from.LogonID}, {&to.Session, &from.Session},
-		{&to.Package, &from.Package}, {&to.SHA256, &from.SHA256},
+		{&to.Package, &from.Package}, {&to.SHA256, &from.SHA256}, {&to.Signer, &from.Signer},
 	} {
 		if *f.to == "" {
 			*f.to = *f.from
@@ -331,7 +331,7 @@ func (e *Engine) presentInstall(x *pendingInstall) {
 		*s = present(*s)
 	}
 	for _, s := range []*string{&in.Name, &in.DisplayName, &in.Path, &in.ServiceDLL, &in.ServiceType, &in.StartType, &in.Account, &in.UnitPath, &in.Host,
-		&in.InstallerPath, &in.InstallerUID, &in.InstallerUsername, &in.LoginUser, &in.LogonID, &in.Session, &in.Package, &in.SHA256, &in.Source, &in.EID} {
+		&in.InstallerPath, &in.InstallerUID, &in.InstallerUsername, &in.LoginUser, &in.LogonID, &in.Session, &in.Package, &in.Signer, &in.SHA256, &in.Source, &in.EID} {
 		*s = shown(*s)
 	}
 	in.Changes = presentAll(in.Changes)

@@ -158,7 +158,9 @@ type Install struct {
 	Package         string
 	PackageVerified Tristate
 	Signed          Tristate
-	SHA256          string
+	// Signer is who signed the program, where Signed is Yes.
+	Signer string
+	SHA256 string
 	// OnDisk, WritableByOthers and Packaged are about the program.
 	OnDisk           Tristate
 	WritableByOthers Tristate

@@ -19,6 +19,7 @@ import (
 	"github.com/osquery-rollcall/rollcall/extension/host/pkg"
 	"github.com/osquery-rollcall/rollcall/extension/host/vuln"
 	"github.com/osquery-rollcall/rollcall/extension/incident"
+	"github.com/osquery-rollcall/rollcall/extension/source/core"
 )
 
 // The bounds of one look at an incident.
@@ -37,11 +38,6 @@ const (
 	kindServices        = "services"
 )
 
-// Querier runs SQL in osquery.
-type Querier interface {
-	Query(ctx context.Context, sql string) ([]map[string]string, error)
-}
-
 // Options says what Facts look at. What is nil is not looked at, and that is said.
 type Options struct {
 	// Host is this host's name in evidence: an incident of another is not looked at.
@@ -54,7 +50,7 @@ type Options struct {
 	// Trust are users whose files count as root's, for trees of tests.
 	Trust []uint32
 	// Core asks osquery where this platform has no files to read.
-	Core Querier
+	Core core.Asker
 	// Owner names the package that a file belongs to.
 	Owner func(path string) (pkg.Package, bool)
 	// Scans are the vulnerability scans that the user points to.

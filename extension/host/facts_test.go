@@ -23,6 +23,7 @@ import (
 	"github.com/osquery-rollcall/rollcall/extension/host/pkg"
 	"github.com/osquery-rollcall/rollcall/extension/host/vuln"
 	"github.com/osquery-rollcall/rollcall/extension/incident"
+	osquery "github.com/osquery-rollcall/rollcall/extension/source/core"
 )
 
 var _ engine.Looker = (*host.Facts)(nil)
@@ -122,7 +123,7 @@ func (c core) Query(_ context.Context, sql string) ([]map[string]string, error) 
 func TestThroughCore(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		core host.Querier
+		core osquery.Asker
 	}{{"core", core{}}, {"core_failing", core{fail: true}}, {"core_none", nil}} {
 		f := host.NewFacts(engine.Presentable, host.Options{Host: "web1", Platform: evidence.Windows, Core: c.core, Now: clock})
 		golden(t, c.name, f.Look(context.Background(), intrusion(evidence.Windows)))

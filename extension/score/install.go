@@ -66,6 +66,7 @@ func InstallDefinitions() []Definition {
 		{"dropin_over_package", Place, 1.4, "a drop-in changes what a package's unit runs"},
 		{"package_modified", Place, 2.0, "a file of a package is not what the package brought"},
 		{"generator", Place, 1.8, "a program of no package makes units at every start of systemd"},
+		{"unsigned", Place, 1.0, "the program has no signature that this host trusts, or one that does not hold, where programs are signed (Windows, macOS)"},
 		{"unpackaged", Place, 0.9, "the program lies among packaged ones and belongs to no package"},
 		{"transient_unit", Place, 1.0, "the unit leaves no file on disk"},
 

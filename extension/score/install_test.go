@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/osquery-rollcall/rollcall/extension/evidence"
 	"github.com/osquery-rollcall/rollcall/extension/score"
 	"github.com/osquery-rollcall/rollcall/extension/service"
 )
@@ -364,5 +365,57 @@ func TestInstallsThatDifferInOneThing(t *testing.T) {
 		if got := judge(c.in); got.Severity != c.want {
 			t.Errorf("%s is %d (%s), want %s: %v", c.name, got.Score, got.Severity, c.want, got.Reasons)
 		}
+	}
+}
+
+// A program that nobody signed: a reason, and by itself no finding. One that somebody
+// signed is judged as before: anybody can buy a certificate.
+func TestUnsigned(t *testing.T) {
+	medium := 0
+	for _, r := range rows(t, ordinary) {
+		unknown := judge(r.in)
+		r.in.Signed = evidence.Yes
+		if v := judge(r.in); v.Score != unknown.Score {
+			t.Errorf("a signature changes %d to %d: %s", unknown.Score, v.Score, r.name)
+		}
+		r.in.Signed = evidence.No
+		v := judge(r.in)
+		if v.Score <= unknown.Score || v.Score >= 60 {
+			t.Errorf("%d, unsigned %d: %s\n%s", unknown.Score, v.Score, r.name, v.Explain())
+		}
+		if v.Score >= 40 {
+			medium++
+			t.Logf("%d, unsigned %d: %s", unknown.Score, v.Score, r.name)
+		}
+		r.in.OnDisk = evidence.No
+		if v := judge(r.in); strings.Contains(v.Explain(), "unsigned") {
+			t.Errorf("no signature is known of a file that isn't there: %s", r.name)
+		}
+	}
+	if medium > 2 {
+		t.Errorf("%d ordinary services are medium when nobody signed them", medium)
+	}
+	for _, c := range []struct {
+		name string
+		in   service.Install
+		want string // in the evidence
+		low  bool
+	}{
+		{"among Windows' own", service.Install{Name: "GruntHTTP", ImagePath: `C:\Windows\System32\GruntHTTP2.exe`}, "system's own", true},
+		{"a library", service.Install{Name: "NetHelper", ImagePath: `C:\Windows\System32\svchost.exe -k netsvcs`, ServiceDLL: `C:\Windows\System32\nethelp.dll`, Type: service.TypeShareProcess}, "nethelp.dll", true},
+		{"a driver", service.Install{Kind: service.Driver, Name: "oddity", ImagePath: `system32\drivers\oddity.sys`}, "oddity.sys", true},
+		{"elsewhere", service.Install{Name: "Agent", ImagePath: `"C:\Program Files\Agent\agent.exe"`}, "agent.exe", false},
+		{"on macOS", service.Install{Kind: service.Launchd, Name: "org.example.agent", ImagePath: "/usr/local/bin/agent", UnitPath: "/Library/LaunchDaemons/org.example.agent.plist"}, "/usr/local/bin/agent", false},
+		{"among macOS' own", service.Install{Kind: service.Launchd, Name: "org.example.agent", ImagePath: "/usr/libexec/agent", UnitPath: "/Library/LaunchDaemons/org.example.agent.plist"}, "system's own", true},
+	} {
+		c.in.Signed = evidence.No
+		v := judge(c.in)
+		if !strings.Contains(v.Explain(), "unsigned") || !strings.Contains(v.Explain(), c.want) || c.low != (v.Score >= 20) {
+			t.Errorf("%s: %s", c.name, v.Explain())
+		}
+	}
+	v := judge(service.Install{Kind: service.Systemd, Name: "a.service", ImagePath: "/usr/sbin/a", UnitPath: "/etc/systemd/system/a.service", Signed: evidence.No})
+	if strings.Contains(v.Explain(), "unsigned") {
+		t.Errorf("programs are not signed on Linux: %s", v.Explain())
 	}
 }

@@ -78,6 +78,9 @@ func (f *finder) facts() {
 	if f.in.WritableByOthers == evidence.Yes {
 		f.add("writable_by_others", 1, "others than root can change %s or a directory above it", show(f.img.Program))
 	}
+	if f.in.Signed == evidence.No && f.in.OnDisk != evidence.No {
+		f.unsigned()
+	}
 	if f.in.Packaged == evidence.No && f.in.Kind.Unix() {
 		for _, dir := range []string{"/usr/bin/", "/usr/sbin/", "/usr/lib/", "/usr/lib64/", "/usr/libexec/", "/bin/", "/sbin/", "/lib/"} {
 			if strings.HasPrefix(f.img.Program, dir) {
@@ -85,6 +88,32 @@ func (f *finder) facts() {
 				break
 			}
 		}
+	}
+}
+
+// unsigned looks at a program without a signature that holds, where programs have one.
+// Who signed another says nothing in its favour here: anybody can buy a certificate.
+func (f *finder) unsigned() {
+	what, own := f.img.Program, false
+	switch f.in.Kind {
+	case WindowsService, Driver:
+		lower := f.img.lower
+		if f.in.ServiceDLL != "" {
+			dll := NormalizeImagePath(f.in.ServiceDLL, Driver)
+			what, lower = dll.Program, dll.lower
+		}
+		own = drive(lower) && (strings.HasPrefix(lower[2:], `\windows\system32\`) || strings.HasPrefix(lower[2:], `\windows\syswow64\`))
+	case Launchd:
+		for _, dir := range []string{"/System/", "/usr/libexec/", "/usr/bin/", "/usr/sbin/", "/bin/", "/sbin/"} {
+			own = own || strings.HasPrefix(what, dir)
+		}
+	default:
+		return // nobody signs programs there
+	}
+	if own {
+		f.add("unsigned", 1.8, "%s lies among the system's own programs and has no signature that this host trusts", show(what))
+	} else {
+		f.add("unsigned", 1, "%s has no signature that this host trusts", show(what))
 	}
 }
 

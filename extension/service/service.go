@@ -139,10 +139,13 @@ type Install struct {
 	Installer string
 	// OnDisk, WritableByOthers and Packaged are about the program: whether it
 	// exists, whether somebody other than root can change it or a directory above
-	// it, whether a package owns it. Unknown when nobody looked.
+	// it, whether a package owns it. Signed says whether somebody whom the host trusts
+	// signed it, or the library that svchost.exe loads, and the signature holds. Unknown
+	// when nobody looked.
 	OnDisk           evidence.Tristate
 	WritableByOthers evidence.Tristate
 	Packaged         evidence.Tristate
+	Signed           evidence.Tristate
 }
 
 // KindOf is the kind of a service known only by its type and command line.

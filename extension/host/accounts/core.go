@@ -11,20 +11,15 @@ import (
 	"github.com/osquery-rollcall/rollcall/extension/source/core"
 )
 
-// Querier runs SQL in osquery.
-type Querier interface {
-	Query(ctx context.Context, sql string) ([]map[string]string, error)
-}
-
 // Core are the accounts that osquery's tables know. It is safe for concurrent use
-// where its Querier is.
+// where its core.Asker is.
 type Core struct {
-	q        Querier
+	q        core.Asker
 	platform evidence.Platform
 }
 
 // NewCore returns a Core that asks q, of a host of a platform.
-func NewCore(q Querier, p evidence.Platform) *Core { return &Core{q: q, platform: p} }
+func NewCore(q core.Asker, p evidence.Platform) *Core { return &Core{q: q, platform: p} }
 
 // Roles asks what an account may do. On Windows its domain is left out: the tables
 // know local accounts and who logged on.
@@ -83,10 +78,7 @@ func (c *Core) numbers(ctx context.Context, r *Roles, column string, stmt squirr
 
 // ask runs a statement; ok is false, and r has the problem, where it fails.
 func (c *Core) ask(ctx context.Context, r *Roles, stmt squirrel.Sqlizer) (rows []map[string]string, ok bool) {
-	sql, err := core.Render(stmt)
-	if err == nil {
-		rows, err = c.q.Query(ctx, sql)
-	}
+	rows, err := core.Ask(ctx, c.q, stmt)
 	if err != nil {
 		r.problem("osquery could not be asked: %v", err)
 		return nil, false

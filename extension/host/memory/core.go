@@ -12,20 +12,15 @@ import (
 	"github.com/osquery-rollcall/rollcall/extension/source/core"
 )
 
-// Querier runs SQL in osquery.
-type Querier interface {
-	Query(ctx context.Context, sql string) ([]map[string]string, error)
-}
-
 // Core looks at processes through osquery's tables, where there is no process file
-// system. It is safe for concurrent use where its Querier is.
+// system. It is safe for concurrent use where its core.Asker is.
 type Core struct {
-	q        Querier
+	q        core.Asker
 	platform evidence.Platform
 }
 
 // NewCore returns a Core that asks q, of a host of a platform.
-func NewCore(q Querier, p evidence.Platform) *Core { return &Core{q: q, platform: p} }
+func NewCore(q core.Asker, p evidence.Platform) *Core { return &Core{q: q, platform: p} }
 
 // Look looks at the processes of q and tells r what osquery's tables know.
 func (c *Core) Look(ctx context.Context, q Question, r *Report) {
@@ -189,10 +184,7 @@ func (c *Core) temporary(p string) bool {
 
 // ask runs a statement; ok is false, and r has the problem, where it fails.
 func (c *Core) ask(ctx context.Context, r *Report, stmt squirrel.Sqlizer) (rows []map[string]string, ok bool) {
-	sql, err := core.Render(stmt)
-	if err == nil {
-		rows, err = c.q.Query(ctx, sql)
-	}
+	rows, err := core.Ask(ctx, c.q, stmt)
 	if err != nil {
 		r.problem("osquery could not be asked: %v", err)
 		return nil, false

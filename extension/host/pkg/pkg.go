@@ -230,13 +230,22 @@ func newHash(size int) hash.Hash {
 }
 
 // stamp tells whether the databases changed.
-type stamp [17]files.Info
+type stamp [len(stampPaths) + len(rpmDatabases)]files.Info
 
 var stampPaths = [...]string{
 	"/var/lib/dpkg/info", "/var/lib/dpkg/status", "/var/lib/dpkg/diversions", "/var/lib/dpkg/status.d",
 	"/lib/apk/db/installed", "/usr/lib/apk/db/installed", "/var/lib/pacman/local", "/lib", "/usr/sbin",
+}
+
+var rpmDatabases = [...]string{
 	"/var/lib/rpm/rpmdb.sqlite", "/var/lib/rpm/rpmdb.sqlite-wal", "/var/lib/rpm/Packages.db", "/var/lib/rpm/Packages",
 	"/usr/lib/sysimage/rpm/rpmdb.sqlite", "/usr/lib/sysimage/rpm/rpmdb.sqlite-wal", "/usr/lib/sysimage/rpm/Packages.db", "/usr/lib/sysimage/rpm/Packages",
+}
+
+// Databases are the files that change whenever a package is installed, changed or
+// removed.
+func Databases() []string {
+	return append([]string{"/var/lib/dpkg/status", "/lib/apk/db/installed", "/usr/lib/apk/db/installed", "/var/lib/pacman/local"}, rpmDatabases[:]...)
 }
 
 // refresh reads the databases anew when they changed. The caller holds mu.
@@ -249,10 +258,13 @@ func (d *DB) refresh() {
 	var st stamp
 	tree := files.New(d.root, files.Options{Trust: []uint32{uint32(os.Geteuid())}})
 	d.tree = tree
-	for i, p := range stampPaths {
+	for i, p := range slices.Concat(stampPaths[:], rpmDatabases[:]) {
 		if at, err := tree.Parent(p, 0); err == nil {
-			if p == "/lib" || p == "/usr/sbin" {
+			switch {
+			case p == "/lib" || p == "/usr/sbin":
 				at.Info = files.Info{Mode: at.Info.Mode}
+			case at.Info.Size == 0 && strings.HasSuffix(p, "-wal"):
+				at.Info = files.Info{} // whoever only asks rpm makes it anew
 			}
 			st[i] = at.Info
 		}

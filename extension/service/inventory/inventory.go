@@ -77,6 +77,10 @@ type Service struct {
 	Foreign []string
 	// Pending says that the time for verifying was over: the next read goes on.
 	Pending bool
+	// Signer is who signed the program, where Install.Signed says that it holds;
+	// SHA256 is the program's hash: a script's, where an interpreter runs one.
+	Signer string
+	SHA256 string
 
 	Running evidence.Tristate
 	PIDs    []int64
@@ -121,11 +125,13 @@ type Reader struct {
 	units *systemd.Scanner
 	init  *sysv.Scanner
 	pkgs  *pkg.DB
+	sums  *sums
 	now   func() time.Time
 
 	mu       sync.Mutex
 	notes    []Note
 	unlisted []string
+	unread   []string // programs whose hash is not known
 	full     systemd.Scope
 }
 
@@ -147,6 +153,7 @@ func New(root string, o Options) *Reader {
 	return &Reader{
 		root: strings.TrimRight(root, "/"), units: systemd.NewScanner(root, systemd.Options{Trust: o.Trust}),
 		init: sysv.NewScanner(root, sysv.Options{Trust: o.Trust}), pkgs: pkg.Open(root), now: time.Now,
+		sums: &sums{now: time.Now, known: map[string]fileSum{}},
 	}
 }
 
@@ -163,7 +170,7 @@ func (r *Reader) Services(ctx context.Context) ([]Service, error) {
 	}
 	running := processes(r.root)
 	until := r.now().Add(hashBudget)
-	r.notes, r.unlisted, r.full = nil, nil, ""
+	r.notes, r.unlisted, r.unread, r.full = nil, nil, nil, ""
 	var all []Service
 	native := map[string]bool{}
 	if unitErr == nil {
@@ -211,6 +218,10 @@ func (r *Reader) Services(ctx context.Context) ([]Service, error) {
 		r.notes = append(r.notes, Note{Path: r.root + "/", Detail: errors.Join(unitErr, initErr).Error()})
 	}
 	listen(all)
+	tree := files.New(r.root, files.Options{})
+	for i := range all {
+		r.sum(tree, &all[i])
+	}
 	return all, ctx.Err()
 }
 

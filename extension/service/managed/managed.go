@@ -28,6 +28,21 @@ type File struct {
 // Look tells what is known of a file.
 type Look func(path string) File
 
+// Code is what is known of what a service runs: of its program, or of the library that
+// a program of Windows' own loads for it, which is then what was installed. Of the two
+// signatures the worse counts.
+func Code(look Look, program, library string) File {
+	f := look(program)
+	if library != "" {
+		l := look(library)
+		f.SHA256 = l.SHA256
+		if f.Signed != evidence.No {
+			f.Signed, f.Signer = l.Signed, l.Signer
+		}
+	}
+	return f
+}
+
 // maxProblems bounds what is said of one service.
 const maxProblems = 8
 

@@ -141,6 +141,11 @@ func (e *Entry) service(look Look) inventory.Service {
 			f.Signed = e.DriverSigned
 		}
 		notes.unsigned(p, f)
+		code := Code(look, p, e.Module())
+		s.Install.Signed, s.Signer, s.SHA256 = code.Signed, code.Signer, code.SHA256
+		if s.Install.Signed == evidence.Unknown && e.Module() == "" {
+			s.Install.Signed = f.Signed
+		}
 	}
 	if p := e.Module(); p != "" {
 		f := look(p)

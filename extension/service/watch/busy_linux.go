@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// locked reports whether a process holds a lock on a file, as dpkg does while it
-// works.
+// locked reports whether a process holds a lock on a file, as dpkg and rpm do
+// while they work.
 func locked(p string) bool {
 	fd, err := unix.Open(p, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -25,7 +25,7 @@ func locked(p string) bool {
 // packagesLocked reports whether a package manager works below root.
 func packagesLocked(root string) bool {
 	root = strings.TrimRight(root, "/")
-	for _, p := range []string{"/var/lib/dpkg/lock", "/var/lib/dpkg/lock-frontend"} {
+	for _, p := range []string{"/var/lib/dpkg/lock", "/var/lib/dpkg/lock-frontend", "/var/lib/rpm/.rpm.lock", "/usr/lib/sysimage/rpm/.rpm.lock"} {
 		if locked(root + p) {
 			return true
 		}

@@ -1,36 +1,26 @@
 package watch
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"path"
 	"strings"
 	"time"
 
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
-	"github.com/osquery-rollcall/rollcall/extension/host/pkg/files"
 	"github.com/osquery-rollcall/rollcall/extension/service/inventory"
 	"github.com/osquery-rollcall/rollcall/extension/service/systemd"
 )
 
-// The bounds of hashing programs.
+// The bounds of hashing the programs of what changed.
 const (
-	maxHash       = 64 << 20  // bytes of one program
-	maxHashed     = 256 << 20 // bytes of one read
-	maxHashTime   = 2 * time.Second
-	maxRemembered = 2000
+	maxHashed   = 256 << 20 // bytes of one read
+	maxHashTime = 2 * time.Second
 )
 
 // budget is what one read may hash.
 type budget struct {
 	bytes int64
 	until time.Time
-}
-
-type hashed struct {
-	info files.Info
-	sum  string
 }
 
 // shown is the command of a service that a row shows: the one that scores highest,
@@ -141,40 +131,12 @@ func (c *comparison) former(in *evidence.Install, r *record) {
 	}
 }
 
-// hash is the digest of what a command runs: of a script, where an interpreter is
-// given one.
+// hash is the digest of what a command runs.
 func (c *comparison) hash(cmd inventory.Command) string {
-	p := cmd.Real
-	if cmd.Script != "" {
-		p = cmd.Script
-	}
-	if p == "" {
-		return ""
-	}
-	at, err := c.tree.Resolve(p, 0)
-	if err != nil || !at.Info.IsRegular() || at.Info.Size > maxHash {
-		return ""
-	}
-	if have, ok := c.s.hashes[at.Path]; ok && have.info == at.Info {
-		return have.sum
-	}
 	if c.hashed.until.IsZero() {
 		c.hashed = budget{bytes: maxHashed, until: time.Now().Add(maxHashTime)}
 	}
-	if c.hashed.bytes < at.Info.Size || time.Now().After(c.hashed.until) {
-		return ""
-	}
-	c.hashed.bytes -= at.Info.Size
-	h := sha256.New()
-	if err := c.tree.Hash(c.ctx, at, h, maxHash); err != nil {
-		return ""
-	}
-	sum := hex.EncodeToString(h.Sum(nil))
-	if len(c.s.hashes) >= maxRemembered {
-		clear(c.s.hashes)
-	}
-	c.s.hashes[at.Path] = hashed{at.Info, sum}
-	return sum
+	return c.s.inv.Sum(c.ctx, c.tree, cmd, &c.hashed.bytes, c.hashed.until)
 }
 
 // within reports whether a time in nanoseconds lies between the comparison before

@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
+	"github.com/osquery-rollcall/rollcall/extension/host/pkg"
 	"github.com/osquery-rollcall/rollcall/extension/host/pkg/files"
 	"github.com/osquery-rollcall/rollcall/extension/score"
 	"github.com/osquery-rollcall/rollcall/extension/service/inventory"
@@ -42,6 +43,8 @@ const (
 	tick  = 20 * time.Millisecond
 	// maxGaps bounds what one read says of what could not be read.
 	maxGaps = 20
+	// hashTime is how long one read may read programs for the inventory's hashes.
+	hashTime = 100 * time.Millisecond
 )
 
 // Options is what a Source is made of.
@@ -80,7 +83,6 @@ type Source struct {
 	told    time.Time
 	dirty   bool
 	held    map[string]time.Time
-	hashes  map[string]hashed
 	notify  *notifier
 	// polling says that the kernel does not tell what changes.
 	polling bool
@@ -111,7 +113,7 @@ func New(o Options) *Source {
 	}
 	return &Source{
 		inv: o.Inventory, judge: inventory.Judge{Weights: o.Weights}, now: o.Now, every: o.FullEvery, recent: o.Recent, settle: settle, log: o.Logger,
-		held: map[string]time.Time{}, hashes: map[string]hashed{},
+		held: map[string]time.Time{},
 	}
 }
 
@@ -157,6 +159,7 @@ func (s *Source) Read(ctx context.Context, cursor string, limit int) (evidence.B
 		return evidence.Batch{}, &evidence.Unavailable{State: evidence.StateOff, Detail: "what changes among services is read from files on Linux only"}
 	}
 	now := s.now()
+	s.inv.HashSome(ctx, hashTime)
 	var gaps []evidence.Gap
 	if s.snap == nil || cursor != s.cursor {
 		snap, gap := s.remember(cursor, now)
@@ -286,9 +289,9 @@ func (s *Source) installing(tree *files.Tree, now time.Time) bool {
 	if packagesLocked(root) {
 		return true
 	}
-	for _, p := range []string{"/var/lib/dpkg/status", "/lib/apk/db/installed", "/var/lib/pacman/local"} {
+	for _, p := range pkg.Databases() {
 		if at, err := tree.Resolve(p, 0); err == nil {
-			if age := now.UnixNano() - at.Info.CTime; age >= 0 && age < int64(s.settle) {
+			if age := now.UnixNano() - at.Info.CTime; age >= 0 && age < int64(s.settle) && at.Info.Size > 0 {
 				return true
 			}
 		}

@@ -233,6 +233,11 @@ func codeSigned(r *Row) (evidence.Tristate, string) {
 	return evidence.No, ""
 }
 
+// unsigned are the files among paths of which no signature is known to hold.
+func (f *fileFacts) unsigned(paths []string) []string {
+	return slices.DeleteFunc(slices.Clone(paths), func(p string) bool { return f.look(p).Signed != evidence.No })
+}
+
 // hash asks for the hashes of the first files of which they are not known.
 func (f *fileFacts) hash(ctx context.Context, c *comparison, paths []string) error {
 	if !c.caps.Tables["hash"] {
@@ -267,14 +272,6 @@ func (f *fileFacts) learn(ctx context.Context, c *comparison, paths []string) er
 // tell puts what is known of the program of a service, and of the library it loads,
 // into its install.
 func (f *fileFacts) tell(in *evidence.Install, program, library string) {
-	p := f.look(program)
-	in.OnDisk, in.Signed, in.SHA256 = p.OnDisk, p.Signed, p.SHA256
-	if library != "" {
-		// The program is Windows' own: what it loads is what was installed.
-		l := f.look(library)
-		in.SHA256 = l.SHA256
-		if in.Signed != evidence.No {
-			in.Signed = l.Signed
-		}
-	}
+	code := managed.Code(f.look, program, library)
+	in.OnDisk, in.Signed, in.Signer, in.SHA256 = code.OnDisk, code.Signed, code.Signer, code.SHA256
 }

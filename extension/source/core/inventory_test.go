@@ -77,7 +77,7 @@ func TestInventory(t *testing.T) {
 				line, err := json.Marshal(map[string]any{"kind": s.Kind, "type": s.Type, "name": s.Name, "path": s.Path, "args": s.Args, "start": s.StartType, "scope": s.Scope,
 					"user": s.Username, "account": s.Account, "unit": s.UnitPath, "by": s.ActivatedBy, "commands": s.Commands, "dll": s.Install.ServiceDLL, "image": s.Install.ImagePath,
 					"running": s.Running, "pids": s.PIDs, "enabled": s.Enabled, "on_disk": s.OnDisk, "writable": s.Writable, "ctime": s.File.CTime / 1e9, "problems": s.Problems,
-					"score": v.Score, "reasons": reasons})
+					"signed": s.Install.Signed, "signer": s.Signer, "sha256": s.SHA256, "score": v.Score, "reasons": reasons})
 				if err != nil {
 					t.Fatal(err)
 				}

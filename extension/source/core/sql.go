@@ -1,6 +1,7 @@
 package core
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"strconv"
@@ -93,4 +94,18 @@ func Literal(value any) (string, error) {
 		return text, nil
 	}
 	return "", fmt.Errorf("no literal for a %T", value)
+}
+
+// Asker runs SQL in osquery and returns all rows of the answer.
+type Asker interface {
+	Query(ctx context.Context, sql string) ([]map[string]string, error)
+}
+
+// Ask runs a statement.
+func Ask(ctx context.Context, q Asker, stmt squirrel.Sqlizer) ([]map[string]string, error) {
+	sql, err := Render(stmt)
+	if err != nil {
+		return nil, err
+	}
+	return q.Query(ctx, sql)
 }
