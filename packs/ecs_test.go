@@ -14,7 +14,7 @@ var ecsFields = map[string]string{
 	"boolean":         "file.code_signature.valid",
 	"date":            "@timestamp event.created event.end event.start file.created file.ctime file.mtime",
 	"float":           "event.risk_score",
-	"keyword":         "container.id destination.address dll.path event.action event.category event.dataset event.id event.kind event.module event.provider event.reason event.type file.hash.sha256 file.path file.target_path host.id host.name host.os.type package.name package.version process.entry_leader.executable process.executable process.parent.executable process.real_user.name process.working_directory related.hosts rule.description rule.id rule.name rule.reference rule.ruleset service.name service.state service.type source.address threat.framework threat.tactic.name threat.technique.id user.id user.name user.target.name",
+	"keyword":         "container.id destination.address dll.path event.action event.category event.dataset event.id event.kind event.module event.provider event.reason event.type file.code_signature.subject_name file.hash.sha256 file.path file.target_path host.id host.name host.os.type package.name package.version process.entry_leader.executable process.executable process.parent.executable process.real_user.name process.working_directory related.hosts rule.description rule.id rule.name rule.reference rule.ruleset service.name service.state service.type source.address threat.framework threat.tactic.name threat.technique.id user.id user.name user.target.name",
 	"long":            "event.sequence process.parent.pid process.pid",
 	"match_only_text": "error.message message",
 	"wildcard":        "process.command_line process.parent.command_line",

