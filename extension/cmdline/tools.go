@@ -40,7 +40,7 @@ var tools = map[string]reader{
 	"file": readFiles, "getfacl": readFiles, "lsattr": readFiles, "echo": readFiles, "printf": readFiles, "wc": readFiles,
 	"du": readFiles, "namei": readFiles, "realpath": readFiles, "readlink": readFiles, "md5sum": readFiles,
 	"sha256sum": readFiles, "strings": readFiles, "awk": readGrep, "sed": readGrep, "xxd": readFiles,
-	"ps": readTargets, "pgrep": readTargets,
+	"ps": readTargets, "pgrep": readTargets, "locate": readTargets, "plocate": readTargets, "mlocate": readTargets,
 	// macOS
 	"launchctl": readLaunchctl, "brew": readBrew, "plutil": readFiles, "defaults": readFiles, "sfltool": readVerbTarget,
 }

@@ -84,6 +84,9 @@ launchd|com.adobe.ARMDC.Communicator|/Library/LaunchDaemons/com.adobe.ARMDC.Comm
 
 // plantedUnits are persistence as attackers write it.
 const plantedUnits = `
+systemd|cron.service|/etc/systemd/system/cron.service|/root/.sched/cron -f
+systemd|clockd.service|/etc/systemd/system/clockd.service|/usr/bin/.clockd
+systemd|cached.service|/etc/systemd/system/cached.service|/bin/sh -c "exec -a '[kswapd1]' /usr/bin/cachedd"
 systemd|update.service|/etc/systemd/system/update.service|/tmp/update
 systemd|kworker.service|/etc/systemd/system/kworker.service|/dev/shm/.k/kworker
 systemd|cache.service|/etc/systemd/system/cache.service|/var/tmp/.cache/x

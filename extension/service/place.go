@@ -198,6 +198,9 @@ func unixPlace(path string, kind Kind, userUnit bool) place {
 		if userUnit || has("/root/", "/home/", "/Users/") {
 			scale = 0.55 // tools that live in a home directory are often hidden there
 		}
+		if has("/usr/bin/", "/usr/sbin/", "/bin/", "/sbin/", "/usr/local/bin/", "/usr/local/sbin/") {
+			scale = 1.3 // among programs that packages bring nothing is hidden
+		}
 		return place{"hidden_file", scale, part + " is hidden"}
 	}
 	switch {

@@ -217,3 +217,9 @@ var unixServices = []string{
 	"docker", "dockerd", "containerd", "kubelet", "auditd", "chronyd", "firewalld", "irqbalance", "udisks2", "accounts-daemon", "avahi-daemon", "cups-browsed", "unattended-upgrades",
 	"networkd-dispatcher", "snapd", "multipathd", "haproxy", "postfix", "dovecot", "redis-server", "logrotate", "apparmor", "fail2ban", "gssproxy", "wpa_supplicant", "modemmanager",
 }
+
+// unixBorrowed are programs of Linux that others borrow the name of, too short to be
+// recognised by names that are nearly theirs.
+var unixBorrowed = map[string]bool{
+	"cron": true, "atd": true, "init": true, "systemd": true, "ntpd": true, "syslogd": true, "klogd": true, "rpcbind": true, "udevd": true, "smbd": true, "agetty": true,
+}

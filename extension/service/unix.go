@@ -70,6 +70,9 @@ func (f *finder) unixCommands() {
 		return
 	}
 	f.signs(text)
+	if _, as, ok := strings.Cut(text, "exec -a"); ok && strings.HasPrefix(strings.TrimLeft(as, ` '"`), "[") {
+		f.add("masquerade", 1, "it gives what it runs the name of a thread of the kernel")
+	}
 	fetch := strings.Contains(text, "curl ") || strings.Contains(text, "wget ") || strings.Contains(text, "fetch ") || strings.Contains(text, "urlopen") || strings.Contains(text, "urlretrieve")
 	run := false
 	for _, w := range []string{"| sh", "|sh", "| bash", "|bash", "| python", "|python", "| perl", "| sudo", "chmod +x", "chmod 7", "chmod a+x", "| zsh", "| /bin/", "|/bin/", "eval", "exec(", "bash <(", "$(curl", "$(wget", "`curl", "`wget"} {
@@ -154,6 +157,9 @@ func (f *finder) unixNames(label, base string, t tool) {
 				break
 			}
 		}
+	}
+	if f.img.Program != "" && unixBorrowed[base] && !ordinaryUnixPlace(f.img.Program) {
+		f.add("masquerade", 1, "%s is a program of the system, but not in %s", show(base), show(dir(f.img.Program)))
 	}
 	// Kernel threads are shown in brackets; a file is never called so.
 	if strings.HasPrefix(base, "[") || strings.HasPrefix(label, "[") || strings.HasPrefix(base, "kworker") {
