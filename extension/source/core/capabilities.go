@@ -15,6 +15,14 @@ type Querier interface {
 	Query(ctx context.Context, sql string, row func(*Row) error) error
 }
 
+// connections is how many connections a Querier that knows has made, 0 of others.
+func connections(q Querier) int64 {
+	if c, ok := q.(interface{ Connections() int64 }); ok {
+		return c.Connections()
+	}
+	return 0
+}
+
 // Capabilities are what a running osquery can see. They change only when osquery
 // starts again, except for whether publishers are active.
 type Capabilities struct {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
@@ -55,6 +56,8 @@ type Client struct {
 	failures int
 	nextDial time.Time
 
+	dialled atomic.Int64
+
 	mu     sync.Mutex
 	closed bool
 	live   net.Conn // so that Close can interrupt a call
@@ -96,6 +99,10 @@ func NewClient(path string, opts ClientOptions) *Client {
 
 // Path is the socket the client talks to.
 func (c *Client) Path() string { return c.path }
+
+// Connections is how many connections were made so far: behind another one there may
+// be another osquery.
+func (c *Client) Connections() int64 { return c.dialled.Load() }
 
 // Close ends the connection, interrupting a call under way. The client cannot be
 // used again.
@@ -344,6 +351,7 @@ func (c *Client) dial(ctx context.Context) error {
 		c.failed()
 		return fmt.Errorf("connecting to %s: %w", c.path, err)
 	}
+	c.dialled.Add(1)
 	w := &wire{Conn: conn}
 	p := newProtocol(w, c.limits)
 	c.session = &session{

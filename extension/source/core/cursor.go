@@ -35,6 +35,8 @@ type cursor struct {
 	// first, and Next is what Through becomes when they are done.
 	Todo []span `json:"todo,omitempty"`
 	Next int64  `json:"next,omitempty"`
+	// Started is when the osquery was started that was read, 0 when unknown.
+	Started int64 `json:"started,omitempty"`
 	// Seen holds the keys by second, eight bytes each.
 	Seen map[int64]keys `json:"seen,omitempty"`
 
@@ -99,7 +101,7 @@ func parseCursor(text string) (*cursor, error) {
 		return nil, fmt.Errorf("reading the cursor: version %d is unknown", c.Version)
 	}
 	// Times far out of range would overflow sums further on.
-	for _, t := range append([]int64{c.Through, c.From, c.Floor, c.Next}, spanTimes(c.Todo)...) {
+	for _, t := range append([]int64{c.Through, c.From, c.Floor, c.Next, c.Started}, spanTimes(c.Todo)...) {
 		if t < 0 || t > maxTime {
 			return nil, fmt.Errorf("reading the cursor: time %d", t)
 		}

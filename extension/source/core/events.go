@@ -30,8 +30,13 @@ const (
 
 	// warnEvery is how often a source repeats what it has to say about itself.
 	warnEvery = 24 * time.Hour
-	// restartSlack is how many seconds osquery may be away without being missed.
+	// restartSlack is how many seconds osquery may be away without being missed, where
+	// it is not known whether it is another one.
 	restartSlack = 2
+	// An osquery that ends takes with it what it has not stored yet, and one that was
+	// started needs to find its publishers: some seconds on either side are not told.
+	unstored = 15
+	finding  = 10
 )
 
 // Clock tells the time twice: as the host has it, in seconds since 1970 UTC, and
@@ -160,13 +165,15 @@ func (e *Events) Read(ctx context.Context, text string, limit int) (evidence.Bat
 	if !e.pace.due(begin) {
 		return evidence.Batch{}, nil
 	}
-	read := &reading{limit: limit, mapper: e.feed.mapper(e.gate.caps)}
-	if n := min(e.processes+e.processes/8, limit); n > 0 {
-		read.batch.Processes = make([]evidence.Process, 0, n)
+	over := connections(e.q)
+	cur, read, err := e.attempt(ctx, text, limit)
+	if err == nil && over > 0 && over != connections(e.q) {
+		// Meanwhile it became another osquery: what came is to be read as its.
+		if err := e.gate.pass(ctx); err != nil {
+			return evidence.Batch{}, err
+		}
+		cur, read, err = e.attempt(ctx, text, limit)
 	}
-	cur, gaps := e.resume(text)
-	read.batch.Gaps = gaps
-	err := e.drain(ctx, cur, read)
 	_, end := e.clock()
 	e.pace.done(begin, end)
 	if err != nil {
@@ -177,6 +184,17 @@ func (e *Events) Read(ctx context.Context, text string, limit int) (evidence.Bat
 	read.batch.More = len(cur.Todo) > 0
 	read.batch.Cursor, err = cur.text()
 	return read.batch, err
+}
+
+// attempt reads what came since the cursor.
+func (e *Events) attempt(ctx context.Context, text string, limit int) (*cursor, *reading, error) {
+	read := &reading{limit: limit, mapper: e.feed.mapper(e.gate.caps)}
+	if n := min(e.processes+e.processes/8, limit); n > 0 {
+		read.batch.Processes = make([]evidence.Process, 0, n)
+	}
+	cur, gaps := e.resume(text)
+	read.batch.Gaps = gaps
+	return cur, read, e.drain(ctx, cur, read)
 }
 
 // reading is what one Read has so far.
@@ -210,10 +228,11 @@ func (e *Events) resume(text string) (*cursor, []evidence.Gap) {
 			gaps = []evidence.Gap{{From: from, To: from, Reason: "the stored cursor could not be read; reading began again with what osquery still holds"}}
 		}
 		e.lastThrough, e.lastAt = now, mono
-		return &cursor{Version: 1, Next: now, Todo: []span{{From: from, To: now}}}, gaps
+		return &cursor{Version: 1, Next: now, Todo: []span{{From: from, To: now}}, Started: e.gate.caps.StartTime}, gaps
 	}
+	gaps := e.restarted(cur, now)
 	if len(cur.Todo) > 0 {
-		return cur, nil
+		return cur, gaps
 	}
 
 	// Time as it passed; unknown (negative) after a restart of ours.
@@ -229,7 +248,6 @@ func (e *Events) resume(text string) (*cursor, []evidence.Gap) {
 	if elapsed >= 0 {
 		back = elapsed-since > e.feed.overlap
 	}
-	var gaps []evidence.Gap
 	switch {
 	case back:
 		// The clock was set back by more than the overlap. What was stored between
@@ -257,17 +275,26 @@ func (e *Events) resume(text string) (*cursor, []evidence.Gap) {
 			{From: horizon, To: now},
 		}
 		if elapsed < 0 || elapsed > expiry {
-			gaps = []evidence.Gap{{From: cur.Through, To: horizon, Reason: e.lost(expiry, since)}}
+			gaps = append(gaps, evidence.Gap{From: cur.Through, To: horizon, Reason: e.lost(expiry, since)})
 		}
 	default:
 		cur.Todo = []span{cur.begin(max(now, cur.Through))}
-		// Time that passed while we ran was not missed by an osquery that ran too.
-		started := e.gate.caps.StartTime
-		if !e.feed.past && elapsed < 0 && started > cur.Through+restartSlack && started <= now {
-			gaps = []evidence.Gap{{From: cur.Through, To: started, Reason: "osquery was started again: it saw nothing while it did not run"}}
-		}
 	}
 	return cur, gaps
+}
+
+// restarted is the gap of an osquery that is not the one that was read before.
+func (e *Events) restarted(cur *cursor, now int64) []evidence.Gap {
+	before, started := cur.Started, e.gate.caps.StartTime
+	if started == 0 || e.feed.past {
+		return nil
+	}
+	cur.Started = started
+	if started == before || before == 0 && (started <= cur.Through+restartSlack || started > now) {
+		return nil
+	}
+	return []evidence.Gap{{From: max(min(cur.Through, started)-unstored, 0), To: min(started, now) + finding,
+		Reason: "osquery was started again: what it had not stored yet is gone, and it saw nothing until it had found what tells it"}}
 }
 
 func (e *Events) lost(expiry, since int64) string {

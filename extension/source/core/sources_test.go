@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -243,12 +244,18 @@ func TestHealth(t *testing.T) {
 			t.Run(tt.name+"/"+string(platform), func(t *testing.T) {
 				m := newMachine(t, platform, "")
 				tt.break_(m)
+				p := m.pipeline(core.Sources(m, platform, core.Options{Clock: m.hands.clock})...)
+				p.cycle()
+				rows := p.health()
 				for _, s := range core.Sources(m, platform, core.Options{Clock: m.hands.clock}) {
 					if tt.of != nil && !tt.of(platform, s.Name()) {
 						continue
 					}
 					_, err := s.Read(context.Background(), "", 100)
 					u := unavailable(t, err)
+					if row := rows[s.Name()]; row.State != u.State || row.Detail != u.Detail || row.Remedy != u.Remedy {
+						t.Errorf("%s: the row of health says %+v, its source %+v", s.Name(), row, u)
+					}
 					covered := strings.HasPrefix(u.Detail, "not needed: ")
 					if !covered && (u.State != tt.state || !strings.Contains(u.Detail, tt.detail)) {
 						t.Errorf("%s: got %s: %s", s.Name(), u.State, u.Detail)
@@ -418,24 +425,116 @@ func TestAuditLostLater(t *testing.T) {
 	}
 }
 
-// The time osquery did not run is a gap, once.
+// behind is a machine that may be another one after each new connection.
+type behind struct {
+	*machine
+	dialled int64
+	// swap, when set, happens within the next query of events.
+	swap func()
+}
+
+func (b *behind) Connections() int64 { return b.dialled }
+
+func (b *behind) Query(ctx context.Context, sql string, row func(*core.Row) error) error {
+	if b.swap != nil && strings.Contains(sql, "FROM process_events") {
+		swap := b.swap
+		b.swap = nil
+		b.dialled++
+		swap()
+	}
+	return b.machine.Query(ctx, sql, row)
+}
+
+// The time osquery did not run is a gap, once, whoever was started with it; so is what
+// its predecessor had not stored yet, and what it missed at first.
 func TestOsqueryRestartIsAGap(t *testing.T) {
-	m := newMachine(t, evidence.Darwin, "")
-	f := m.follow("es_process_events")
-	f.read(100)
-	through := m.hands.wall
-	m.hands.pass(300)
-	m.exec("UPDATE osquery_info SET start_time = ?", m.hands.wall-20)
-	f.src = m.source("es_process_events") // we were started with it
-	b := f.read(100)
-	if len(b.Gaps) != 1 || b.Gaps[0].From != through || b.Gaps[0].To != m.hands.wall-20 {
-		t.Errorf("got %v", b.Gaps)
+	const before, after = 15, 10
+	for _, tt := range []struct {
+		name string
+		away int64 // seconds, from the last read on
+		// restart is called when osquery has been started again; it may make new sources.
+		restart func(b *behind, f *follow)
+	}{
+		{"with us", 280, func(_ *behind, f *follow) { f.again() }},
+		{"at once, with us", 1, func(_ *behind, f *follow) { f.again() }},
+		{"beside us", 280, func(b *behind, _ *follow) { b.dialled++ }},
+		{"beside us, and nobody noticed", 70, func(*behind, *follow) {}},
+		{"at once, beside us", 1, func(b *behind, _ *follow) { b.dialled++ }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := newMachine(t, evidence.Linux, "")
+			b := &behind{machine: m, dialled: 1}
+			f := &follow{t: t, open: func() *core.Events { return core.NewProcessEvents(b, m.hands.clock) }}
+			f.again()
+			if got := f.read(); len(got) != 0 {
+				t.Fatalf("at first: %v", got)
+			}
+			through := m.hands.wall
+			m.hands.pass(tt.away)
+			started := m.hands.wall
+			m.exec("UPDATE osquery_info SET start_time = ?", started)
+			m.hands.pass(3)
+			tt.restart(b, f)
+			if got := f.read(); len(got) != 1 || got[0].From != through-before || got[0].To != started+after {
+				t.Errorf("got %v, want %d to %d", got, through-before, started+after)
+			}
+			m.hands.pass(70)
+			if got := f.read(); len(got) != 0 {
+				t.Errorf("later: %v", got)
+			}
+			f.again()
+			if got := f.read(); len(got) != 0 {
+				t.Errorf("after a start of ours: %v", got)
+			}
+		})
 	}
-	m.hands.pass(30)
-	f.src = m.source("es_process_events")
-	if b := f.read(100); len(b.Gaps) != 0 {
-		t.Errorf("again: %v", b.Gaps)
+	t.Run("within a read", func(t *testing.T) {
+		m := newMachine(t, evidence.Linux, "")
+		b := &behind{machine: m, dialled: 1}
+		f := &follow{t: t, open: func() *core.Events { return core.NewProcessEvents(b, m.hands.clock) }}
+		f.again()
+		f.read()
+		through := m.hands.wall
+		m.hands.pass(10)
+		b.swap = func() { m.exec("UPDATE osquery_info SET start_time = ?", m.hands.wall-4) }
+		if got := f.read(); len(got) != 1 || got[0].From != through-before || got[0].To != m.hands.wall-4+after {
+			t.Errorf("got %v", got)
+		}
+	})
+	t.Run("unknown before", func(t *testing.T) {
+		m := newMachine(t, evidence.Linux, "")
+		f := &follow{t: t, open: func() *core.Events { return core.NewProcessEvents(m, m.hands.clock) }}
+		f.again()
+		f.read()
+		f.cursor = regexp.MustCompile(`,"started":\d+`).ReplaceAllString(f.cursor, "")
+		through := m.hands.wall
+		m.hands.pass(100)
+		m.exec("UPDATE osquery_info SET start_time = ?", m.hands.wall-5)
+		f.again()
+		if got := f.read(); len(got) != 1 || got[0].From != through-before {
+			t.Errorf("got %v", got)
+		}
+	})
+}
+
+// follow reads a source and remembers its cursor.
+type follow struct {
+	t      *testing.T
+	open   func() *core.Events
+	src    *core.Events
+	cursor string
+}
+
+func (f *follow) again() { f.src = f.open() }
+
+func (f *follow) read() []evidence.Gap {
+	f.t.Helper()
+	b, err := f.src.Read(context.Background(), f.cursor, 1000)
+	if err != nil {
+		f.t.Fatal(err)
 	}
+	f.cursor = b.Cursor
+	return b.Gaps
 }
 
 // The sources speak to osquery over its socket as NewProcessEvents does.

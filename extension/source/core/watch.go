@@ -39,6 +39,7 @@ type watch struct {
 	// Guarded by turn.
 	caps   *Capabilities
 	at     time.Duration
+	over   int64                            // the connection it was asked over
 	off    map[string]*evidence.Unavailable // sources that are not to be read
 	failed error
 	failAt time.Duration
@@ -73,7 +74,7 @@ func (w *watch) look(ctx context.Context, name string, age time.Duration) (*Capa
 		return nil, nil, fmt.Errorf("asking osquery what it can see: %w", ctx.Err())
 	}
 	_, now := w.clock()
-	if w.caps == nil || now-w.at >= age {
+	if w.caps == nil || now-w.at >= age || w.over != connections(w.q) {
 		if w.failed != nil && now-w.failAt < failureLife && now >= w.failAt && age > 0 {
 			return nil, nil, w.failed
 		}
@@ -102,7 +103,7 @@ func (w *watch) ask(ctx context.Context, now time.Duration) error {
 	if err != nil {
 		return err
 	}
-	w.caps, w.at, w.failed = caps, now, nil
+	w.caps, w.at, w.over, w.failed = caps, now, connections(w.q), nil
 	w.off = map[string]*evidence.Unavailable{}
 	for _, c := range plan(caps, w.specs) {
 		w.off[c.Source] = c.Off
@@ -209,6 +210,7 @@ type gate struct {
 
 	checked bool
 	at      time.Duration
+	over    int64         // the connection that it was checked over
 	retry   time.Duration // until the next look while there is trouble
 	caps    *Capabilities
 	trouble error
@@ -225,7 +227,7 @@ func (g *gate) pass(ctx context.Context) error {
 	if g.trouble != nil {
 		wait = g.retry
 	}
-	if g.checked && now-g.at < wait {
+	if g.checked && now-g.at < wait && g.over == connections(g.watch.q) {
 		return g.trouble
 	}
 	age := wait
@@ -240,7 +242,7 @@ func (g *gate) pass(ctx context.Context) error {
 		g.checked = false
 		return g.unavailable(ctx, err)
 	}
-	g.checked, g.at, g.caps, g.trouble = true, now, caps, nil
+	g.checked, g.at, g.over, g.caps, g.trouble = true, now, connections(g.watch.q), caps, nil
 	if off != nil {
 		g.trouble = off
 		g.retry = min(max(2*g.retry, firstRetry), checkInterval)
