@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -45,6 +46,8 @@ const (
 	gcPercent   = 50
 	// settleAfter is when the start is over: sources were read and read again.
 	settleAfter = 12 * time.Second
+	// lastWords is how long storing what was heard last may take at the end.
+	lastWords = 3 * time.Second
 )
 
 func main() {
@@ -111,6 +114,15 @@ func serve(outer context.Context, log hclog.Logger, socket, configFile, stateDir
 	ctx, cancel := context.WithCancel(outer)
 	defer cancel()
 	client := core.NewClient(socket, core.ClientOptions{Timeout: 15 * time.Second})
+	// What the kernel tells is listened to until all of it is stored.
+	listening, deaf := context.WithCancel(context.WithoutCancel(ctx))
+	defer deaf()
+	var collector atomic.Pointer[engine.Engine]
+	nudge := func() {
+		if e := collector.Load(); e != nil {
+			e.Nudge()
+		}
+	}
 	var closers []io.Closer
 	users := host.NewUsers(func(ctx context.Context) (map[string]string, error) { return core.Users(ctx, client) })
 	// What takes osquery seconds is asked on a connection of its own.
@@ -137,7 +149,7 @@ func serve(outer context.Context, log hclog.Logger, socket, configFile, stateDir
 		if logons != nil {
 			sources = append(sources, logons)
 		}
-		starts, more := app.Executions(ctx, log, better...)
+		starts, more := app.Executions(listening, log, nudge, better...)
 		closers = append(closers, more...)
 		sources = append(sources, self.New(self.Options{Items: self.Items(r.Places)}))
 		live, more := app.Live(r, log)
@@ -147,6 +159,13 @@ func serve(outer context.Context, log hclog.Logger, socket, configFile, stateDir
 	a, err := app.Open(ctx, options)
 	if err != nil {
 		return errors.Join(err, client.Close(), slow.Close())
+	}
+	collector.Store(a.Engine)
+	stay := watched()
+	if a.Engine == nil && stay != nil {
+		var taken context.CancelFunc
+		outer, taken = whileTaken(outer, a.Store.Dir())
+		defer taken()
 	}
 	central.start(client, a, log.Named("central"))
 	collected := make(chan struct{})
@@ -176,12 +195,14 @@ func serve(outer context.Context, log hclog.Logger, socket, configFile, stateDir
 			}
 		}
 	}()
+	var first sync.Once
 	err = lifecycle.Serve(outer, lifecycle.Options{
 		Socket: socket, Name: "rollcall", Version: version.Number, Timeout: timeout, Interval: interval, Tables: a.Tables, Logger: log.Named("osquery"),
 		Ready: func(uuid int64) {
 			log.Info("registered", "uuid", uuid, "tables", len(a.Tables))
-			close(ready)
+			first.Do(func() { close(ready) })
 		},
+		Stay: stay,
 		// Our own connection to the core keeps it from ending: close it first.
 		Stopping: func() {
 			cancel()
@@ -190,7 +211,15 @@ func serve(outer context.Context, log hclog.Logger, socket, configFile, stateDir
 		},
 	})
 	cancel()
+	if errors.Is(context.Cause(outer), errFree) {
+		err = errors.Join(err, errFree)
+	}
 	<-collected
+	if a.Engine != nil {
+		last, end := context.WithTimeout(context.WithoutCancel(outer), lastWords)
+		err = errors.Join(err, a.Engine.Finish(last))
+		end()
+	}
 	for _, c := range closers {
 		err = errors.Join(err, c.Close())
 	}

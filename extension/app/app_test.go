@@ -241,8 +241,15 @@ func TestFallback(t *testing.T) {
 	step("it is there", errNone, true, 1, 1)
 	step("it is slow", context.DeadlineExceeded, true, 1, 1)
 	step("it is missing again", missing, false, 2, 1)
+	wrapped := app.NewPreferred(f)
+	if !f.Volatile() || !wrapped.Volatile() || p.Volatile() {
+		t.Errorf("volatile: %v, wrapped %v, the first %v", f.Volatile(), wrapped.Volatile(), p.Volatile())
+	}
 	if err := f.Close(); err != nil || second.stops.Load() != 2 {
 		t.Errorf("close: %v, %d stops", err, second.stops.Load())
+	}
+	if f.Volatile() {
+		t.Error("volatile after its end")
 	}
 	alone := app.NewFallback(ctx, &scripted{})
 	if b, err := alone.Read(ctx, "", 1); err != nil || b.Cursor != "read" {

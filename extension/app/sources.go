@@ -52,6 +52,12 @@ func (p *Preferred) Read(ctx context.Context, cursor string, limit int) (evidenc
 	return b, err
 }
 
+// Volatile implements engine.Volatile.
+func (p *Preferred) Volatile() bool {
+	v, ok := p.Source.(engine.Volatile)
+	return ok && v.Volatile()
+}
+
 // Fallback runs a source only while none of the preferred ones can be read. It is
 // started with the first read that needs it and lives until Close.
 type Fallback struct {
@@ -116,6 +122,13 @@ func (f *Fallback) stop() {
 	}
 }
 
+// Volatile implements engine.Volatile: what the kernel told is nowhere else.
+func (f *Fallback) Volatile() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.running
+}
+
 // Close stops the source.
 func (f *Fallback) Close() error {
 	f.stop()
@@ -139,14 +152,23 @@ func Live(r Rooms, log hclog.Logger) (sources []engine.Source, closers []io.Clos
 	return sources, closers
 }
 
-// Executions are the sources of what starts on a Linux host without osquery's help:
-// the kernel's audit where rules log programs, else its process connector. They run
-// only while none of better can be read, and are closed by their owner.
-func Executions(life context.Context, log hclog.Logger, better ...*Preferred) (sources []engine.Source, closers []io.Closer) {
+// Executions are the sources of what starts on a Linux host without osquery's help, in
+// the order of reading: the kernel's audit, and its process connector, which runs only
+// while neither that nor one of better can be read. They are closed by their owner.
+// filling is called when it is time to read; it may be nil.
+//
+// The kernel's audit is read beside process_events, which are made of the same records:
+// it tells of a program at its moment, with the words of its command line as they were,
+// also while osquery is away or has not stored yet what it heard; and osquery has what
+// came while nobody of ours listened.
+func Executions(life context.Context, log hclog.Logger, filling func(), better ...*Preferred) (sources []engine.Source, closers []io.Closer) {
 	if runtime.GOOS != "linux" {
 		return nil, nil
 	}
-	audit := NewFallback(life, kaudit.New(kaudit.Options{Logger: log.Named("kaudit")}), better...)
+	audit := NewFallback(life, kaudit.New(kaudit.Options{Filling: filling, Logger: log.Named("kaudit")}))
+	if err := audit.Start(); err != nil { // its Read says so, and tries again
+		log.Debug("the kernel's audit is not listened to", "error", err)
+	}
 	kernel := NewPreferred(audit)
 	connector := NewFallback(life, proc.NewConnector(proc.Options{Logger: log.Named("proc")}), append(better, kernel)...)
 	return []engine.Source{kernel, connector}, []io.Closer{audit, connector}

@@ -53,6 +53,14 @@ type Source interface {
 	Read(ctx context.Context, cursor string, limit int) (evidence.Batch, error)
 }
 
+// Volatile is a source that holds in memory alone what it was not asked for yet: it is
+// asked once more at the end.
+type Volatile interface {
+	Source
+	// Volatile reports whether there can be such a thing now.
+	Volatile() bool
+}
+
 // Options is what an Engine is made of.
 type Options struct {
 	Judge   *Judge
@@ -108,6 +116,7 @@ type Engine struct {
 	records int64 // read in the last collection
 	since   time.Time
 	lineage *lineage
+	echoes  *echoes
 	book    *incident.Book
 	// hours is the hour in which something was learned of a user last, so that it is
 	// learned once.
@@ -147,7 +156,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	if o.ReadTimeout <= 0 {
 		o.ReadTimeout = readTimeout
 	}
-	e := &Engine{opts: o, nudge: make(chan struct{}, 1), written: map[string]healthMark{}, lineage: newLineage(), hours: map[store.BaselineKey]int64{}}
+	e := &Engine{opts: o, nudge: make(chan struct{}, 1), written: map[string]healthMark{}, lineage: newLineage(), echoes: newEchoes(), hours: map[store.BaselineKey]int64{}}
 	for _, s := range o.Sources {
 		e.readers = append(e.readers, &reader{source: s})
 	}
@@ -238,8 +247,29 @@ func (e *Engine) Collect(ctx context.Context) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.records = 0
+	return e.collect(ctx, e.readers)
+}
+
+// Finish takes what volatile sources still hold. It is the last that is asked of an
+// engine.
+func (e *Engine) Finish(ctx context.Context) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var last []*reader
+	for _, r := range e.readers {
+		if v, ok := r.source.(Volatile); ok && v.Volatile() {
+			last = append(last, r)
+		}
+	}
+	if len(last) == 0 {
+		return nil
+	}
+	return e.collect(ctx, last)
+}
+
+func (e *Engine) collect(ctx context.Context, readers []*reader) error {
 	for round := 0; round < maxRounds; round++ {
-		more, err := e.cycle(ctx)
+		more, err := e.cycle(ctx, readers)
 		if err != nil || !more {
 			return err
 		}
@@ -254,7 +284,7 @@ func (e *Engine) tookMuch() bool {
 	return e.records >= muchRead
 }
 
-func (e *Engine) cycle(ctx context.Context) (more bool, err error) {
+func (e *Engine) cycle(ctx context.Context, readers []*reader) (more bool, err error) {
 	now := e.opts.Now()
 	if e.opts.Paused {
 		b := &store.Batch{Now: now.Unix(), Health: e.health(nil, nil, now)}
@@ -267,7 +297,7 @@ func (e *Engine) cycle(ctx context.Context) (more bool, err error) {
 		e.wrote(b, now)
 		return false, nil
 	}
-	readings := e.read(ctx)
+	readings := e.read(ctx, readers)
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
@@ -284,8 +314,8 @@ func (e *Engine) cycle(ctx context.Context) (more bool, err error) {
 		more = more || r.batch.More
 		e.records += r.batch.Read
 	}
-	all := e.complete(ctx, readings)
-	sightings, contexts, matched := e.sight(all)
+	all, echoed := e.complete(ctx, readings)
+	sightings, contexts, matched := e.sight(all, echoed)
 	sightings, resighted, err := e.fresh(ctx, sightings)
 	b.Resighted = resighted
 	if err != nil {
@@ -402,8 +432,9 @@ func (e *Engine) commit(ctx context.Context, b *store.Batch) error {
 }
 
 // complete puts the processes of all sources in the order of time and fills in
-// what another event tells: users' names, the parent, the ancestry.
-func (e *Engine) complete(ctx context.Context, readings []reading) []*evidence.Process {
+// what another event tells: users' names, the parent, the ancestry. What was told of
+// before is apart.
+func (e *Engine) complete(ctx context.Context, readings []reading) ([]*evidence.Process, []echo) {
 	var all []*evidence.Process
 	for _, r := range readings {
 		for i := range r.batch.Processes {
@@ -437,6 +468,7 @@ func (e *Engine) complete(ctx context.Context, readings []reading) []*evidence.P
 			p.LoginSource = e.sessions.from(p.Host, p.LoginUser, p.LogonID, p.Time)
 		}
 	}
+	all, echoed := e.echoes.part(all)
 	// A parent and its child often share a second, in either order of arrival:
 	// remember first, then look up.
 	for _, p := range all {
@@ -445,7 +477,7 @@ func (e *Engine) complete(ctx context.Context, readings []reading) []*evidence.P
 	for _, p := range all {
 		e.lineage.complete(p)
 	}
-	return all
+	return all, echoed
 }
 
 // judge makes an event of a process that matched.

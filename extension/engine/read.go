@@ -24,10 +24,10 @@ type reading struct {
 }
 
 // read asks every source at once, so that a slow one delays no other's time.
-func (e *Engine) read(ctx context.Context) []reading {
-	out := make([]reading, len(e.readers))
+func (e *Engine) read(ctx context.Context, readers []*reader) []reading {
+	out := make([]reading, len(readers))
 	var wg sync.WaitGroup
-	for i, r := range e.readers {
+	for i, r := range readers {
 		wg.Go(func() { out[i] = e.readOne(ctx, r) })
 	}
 	wg.Wait()

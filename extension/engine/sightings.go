@@ -29,33 +29,56 @@ type discovery struct {
 // sight finds the processes that match a rule and makes one of those that are the
 // same process start, seen by several sources: it names all and knows what any of
 // them knows. Matched counts by source.
-func (e *Engine) sight(all []*evidence.Process) (out []*sighting, contexts []discovery, matched map[string]int64) {
+func (e *Engine) sight(all []*evidence.Process, echoed []echo) (out []*sighting, contexts []discovery, matched map[string]int64) {
 	matched = map[string]int64{}
 	latest := map[int64][]*sighting{}
-	for _, p := range all {
+	started := map[int]*sighting{} // by the start in echoes
+	see := func(p *evidence.Process) {
 		u, err := e.match(p)
 		if err != nil {
 			e.opts.Logger.Error("could not judge a process", "source", p.Source, "error", err)
-			continue
+			return
 		}
 		if len(u.hits) == 0 {
-			continue
+			return
 		}
 		if u.hits[0].Rule.Context() {
 			contexts = append(contexts, discovery{p, e.opts.Judge.verdict(p, u, nil, Surroundings{}, time.Time{})})
-			continue
+			return
 		}
 		matched[p.Source]++
+		start, remembered := e.echoes.matches(p)
 		id := identityOf(p.Host, u.canonical(p))
 		known := slices.DeleteFunc(latest[id], func(s *sighting) bool { return p.Time-s.event.Process.Time > store.SightingWindow })
 		if i := slices.IndexFunc(known, func(s *sighting) bool { return sameStart(&s.event.Process, p) }); i >= 0 {
 			known[i].join(p, u)
 			latest[id] = known
-			continue
+			if remembered {
+				started[start] = known[i]
+			}
+			return
 		}
 		s := &sighting{&store.Event{Identity: id, Process: *p}, u}
 		latest[id] = append(known, s)
 		out = append(out, s)
+		if remembered {
+			started[start] = s
+		}
+	}
+	for _, p := range all {
+		see(p)
+	}
+	for _, x := range echoed {
+		p, ok := e.echoes.sighting(x)
+		if !ok {
+			continue
+		}
+		if s := started[x.of]; s != nil {
+			matched[p.Source]++
+			merge(&s.event.Process, p)
+			continue
+		}
+		see(p)
 	}
 	return out, contexts, matched
 }
@@ -65,8 +88,9 @@ func (e *Engine) sight(all []*evidence.Process) (out []*sighting, contexts []dis
 func (s *sighting) join(p *evidence.Process, u understood) {
 	own := &s.event.Process
 	if launched(own, p) {
-		child := *p
-		merge(&child, own)
+		child, launcher := *p, *own
+		launcher.CmdLine, launcher.ArgsJoined = child.CmdLine, child.ArgsJoined // its own is another
+		merge(&child, &launcher)
 		child.Source = own.Source
 		merge(&child, &evidence.Process{Source: p.Source})
 		*own = child
@@ -103,7 +127,13 @@ func (e *Engine) fresh(ctx context.Context, list []*sighting) (fresh []*sighting
 	}
 	for i, s := range list {
 		p := &s.event.Process
-		j := slices.IndexFunc(known[i], func(k *store.Event) bool { return sameStart(&k.Process, p) })
+		same := func(k *store.Event) bool { return k.Identity == s.event.Identity && sameStart(&k.Process, p) }
+		j := slices.IndexFunc(known[i], same)
+		if j < 0 && p.Late > 0 {
+			q := &store.Event{Identity: s.event.Identity, Process: *p}
+			shownProcess(&q.Process)
+			j = slices.IndexFunc(known[i], func(k *store.Event) bool { return again(k, q) })
+		}
 		if j < 0 {
 			fresh = append(fresh, s)
 			continue
@@ -184,7 +214,7 @@ func merge(to, from *evidence.Process) {
 			to.Source += "," + source
 		}
 	}
-	if to.ArgsJoined && !from.ArgsJoined && !from.Truncated {
+	if to.ArgsJoined && !from.ArgsJoined && !from.Truncated && from.CmdLine != "" {
 		to.CmdLine, to.ArgsJoined = from.CmdLine, false
 	}
 	for _, f := range []struct{ to, from *string }{

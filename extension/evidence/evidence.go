@@ -45,7 +45,10 @@ const (
 // Process is one program that was started: the fact behind every row of
 // service_discovery_events.
 type Process struct {
-	Time     int64 // when it happened, seconds since 1970 UTC
+	Time int64 // when it happened, seconds since 1970 UTC
+	// Late is by how many seconds at most Time is after that, for a source that dates
+	// what it tells by when it got round to it; 0 for one that knows the moment.
+	Late     int64
 	Platform Platform
 	Host     string
 

@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -57,14 +58,21 @@ type Options struct {
 	Interval time.Duration
 	Tables   []*tables.Table
 	Logger   hclog.Logger
-	// Ready is called once we are registered and answer on our own socket.
+	// Ready is called once we are registered and answer on our own socket, and again
+	// with each successor of that osquery.
 	Ready func(uuid int64)
 	// Stopping is called once, as soon as the end begins: whoever holds
 	// connections to osquery closes them there, since osquery waits for them
 	// before it ends.
 	Stopping func()
+	// Stay reports whether the osquery that is gone will have a successor on its socket
+	// that does not start us again: a worker whose watcher, our parent, lives. Then
+	// Serve waits for it and registers again. nil is never.
+	Stay func() bool
 
 	Tolerance Tolerance
+
+	again bool // it is a successor that is waited for
 }
 
 // Tolerance is how much is put up with; zero values mean the defaults.
@@ -73,6 +81,7 @@ type Tolerance struct {
 	Gone      time.Duration // with nobody on the socket: 2 s
 	Duplicate time.Duration // being refused as a duplicate of our predecessor: 20 s
 	Forgotten time.Duration // at most between two looks whether we are known: 10 s
+	Away      time.Duration // waiting for a successor, which a watcher may put off by a minute: 5 min
 	Drain     time.Duration // for queries under way when the end comes: 1.2 s
 }
 
@@ -102,7 +111,7 @@ func (o *Options) normalise() error {
 	}{
 		{&o.Timeout, 3 * time.Second}, {&o.Interval, 3 * time.Second},
 		{&o.Tolerance.Busy, time.Minute}, {&o.Tolerance.Gone, 2 * time.Second}, {&o.Tolerance.Duplicate, 20 * time.Second},
-		{&o.Tolerance.Forgotten, 10 * time.Second}, {&o.Tolerance.Drain, 1200 * time.Millisecond},
+		{&o.Tolerance.Forgotten, 10 * time.Second}, {&o.Tolerance.Away, 5 * time.Minute}, {&o.Tolerance.Drain, 1200 * time.Millisecond},
 	}
 	for _, d := range defaults {
 		if *d.value <= 0 {
@@ -127,6 +136,53 @@ func Serve(ctx context.Context, opts Options) error {
 	if err := opts.normalise(); err != nil {
 		return err
 	}
+	var stopping sync.Once
+	stop := func() {
+		if opts.Stopping != nil {
+			stopping.Do(opts.Stopping)
+		}
+	}
+	served := false
+	ready := opts.Ready
+	opts.Ready = func(uuid int64) {
+		served = true
+		if ready != nil {
+			ready(uuid)
+		}
+	}
+	var since time.Time // when there was an osquery last
+	for {
+		err := once(ctx, opts, stop)
+		if served {
+			served, since = false, time.Now()
+			opts.again = true
+		}
+		if err == nil || since.IsZero() || !opts.waits(err) || time.Since(since) >= opts.Tolerance.Away {
+			stop()
+			return err
+		}
+		opts.Logger.Info("waiting for osquery's successor", "because", err)
+		select {
+		case <-ctx.Done():
+			stop()
+			return nil
+		case <-time.After(pollSocket):
+		}
+	}
+}
+
+// waits reports whether an end is one of osquery's worker alone.
+func (o *Options) waits(err error) bool {
+	for _, final := range []error{ErrRefused, ErrUnserved, ErrCoreStuck, core.ErrUnsafe} {
+		if errors.Is(err, final) {
+			return false
+		}
+	}
+	return o.Stay != nil && o.Stay()
+}
+
+// once serves one osquery. stop is called as soon as the end of all begins.
+func once(ctx context.Context, opts Options, stop func()) error {
 	client, err := connect(ctx, opts)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -135,7 +191,7 @@ func Serve(ctx context.Context, opts Options) error {
 		return err
 	}
 	defer func() { _ = client.Close() }()
-	return (&service{opts: &opts, log: opts.Logger, client: client}).run(ctx)
+	return (&service{opts: &opts, log: opts.Logger, client: client, end: stop}).run(ctx)
 }
 
 // connect waits for osquery to answer on its socket.
@@ -159,6 +215,9 @@ func connect(ctx context.Context, opts Options) (*core.Client, error) {
 		if why == nil || ctx.Err() == nil {
 			why = err
 		}
+		if opts.again && !opts.Stay() {
+			return nil, ErrCoreGone
+		}
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("osquery did not answer on %s within %v: %w", opts.Socket, opts.Timeout, why)
@@ -173,6 +232,7 @@ type service struct {
 	log    hclog.Logger
 	client *core.Client
 	server *server
+	end    func() // tells that it is the end of all
 }
 
 func (s *service) run(ctx context.Context) (err error) {
@@ -203,8 +263,8 @@ func (s *service) run(ctx context.Context) (err error) {
 	}
 
 	deadline := time.Now().Add(s.opts.Tolerance.Drain)
-	if s.opts.Stopping != nil {
-		s.opts.Stopping()
+	if err == nil || !s.opts.waits(err) {
+		s.end()
 	}
 	stopRunning()
 	if watching {

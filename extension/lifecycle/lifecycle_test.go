@@ -339,6 +339,90 @@ func TestServeZombie(t *testing.T) {
 	})
 }
 
+// TestServeSuccessor: while its watcher lives, the worker that is gone has a successor.
+func TestServeSuccessor(t *testing.T) {
+	fake := fakecore.Start(t)
+	var orphan atomic.Bool
+	s := serve(t, fake, func(o *lifecycle.Options) {
+		o.Stay = func() bool { return !orphan.Load() }
+		o.Tolerance.Away = 30 * time.Second
+	})
+	before := s.registered()
+	for range 3 {
+		fake.Stop()
+		select {
+		case err := <-s.done:
+			t.Fatalf("gave up: %v", err)
+		case <-time.After(300 * time.Millisecond): // longer than it takes to be called gone
+		}
+		if err := fake.Listen(); err != nil {
+			t.Fatal(err)
+		}
+		uuid := s.registered()
+		if uuid == before {
+			t.Errorf("registered under %d again", uuid)
+		}
+		before = uuid
+	}
+	fake.Forget(before)
+	if s.registered() == before {
+		t.Error("not registered with who forgot us")
+	}
+	if n := s.stops.Load(); n != 0 {
+		t.Errorf("stopping %d times", n)
+	}
+	// Without its watcher it has none.
+	fake.Stop()
+	orphan.Store(true)
+	if err := s.end(5 * time.Second); !errors.Is(err, lifecycle.ErrCoreGone) {
+		t.Errorf("got %v", err)
+	}
+	if n := s.stops.Load(); n != 1 {
+		t.Errorf("stopping %d times", n)
+	}
+}
+
+// TestServeNoSuccessor: a successor that never comes is not waited for for ever, nor
+// one for longer than it would have.
+func TestServeNoSuccessor(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		away time.Duration
+		end  func(orphan *atomic.Bool)
+	}{
+		{"none comes", 200 * time.Millisecond, func(*atomic.Bool) {}},
+		{"its watcher goes meanwhile", time.Hour, func(orphan *atomic.Bool) { time.AfterFunc(300*time.Millisecond, func() { orphan.Store(true) }) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			fake := fakecore.Start(t)
+			var orphan atomic.Bool
+			s := serve(t, fake, func(o *lifecycle.Options) {
+				o.Stay = func() bool { return !orphan.Load() }
+				o.Tolerance.Away, o.Timeout = tt.away, 300*time.Millisecond
+			})
+			s.registered()
+			fake.Stop()
+			tt.end(&orphan)
+			if err := s.end(10 * time.Second); err == nil || s.stops.Load() != 1 {
+				t.Errorf("got %v, stopping %d times", err, s.stops.Load())
+			}
+		})
+	}
+	t.Run("refused", func(t *testing.T) {
+		fake := fakecore.Start(t)
+		s := serve(t, fake, func(o *lifecycle.Options) { o.Stay = func() bool { return true } })
+		s.registered()
+		fake.Stop()
+		fake.Fail(fakecore.Register, 1, "no", 100)
+		if err := fake.Listen(); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.end(10 * time.Second); !errors.Is(err, lifecycle.ErrRefused) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 func TestServeShutdownRequest(t *testing.T) {
 	fake := fakecore.Start(t)
 	s := serve(t, fake, nil)

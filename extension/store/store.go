@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -155,7 +156,7 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 	if err := secureDir(dir); err != nil {
 		return nil, err
 	}
-	lock, err := acquire(filepath.Join(dir, "rollcall.lock"))
+	lock, err := acquire(filepath.Join(dir, lockName))
 	if err != nil {
 		return nil, err
 	}
@@ -171,6 +172,15 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 		s.Recovered = aside
 	}
 	return s, nil
+}
+
+// lockName is the file that the one who writes holds a lock on.
+const lockName = "rollcall.lock"
+
+// Free reports whether nobody writes to a state directory any more.
+func Free(dir string) bool {
+	lock, err := acquire(filepath.Join(dir, lockName))
+	return err == nil && lock.release() == nil
 }
 
 // replace sets the database aside and begins a new one. The caller is the only
@@ -415,8 +425,13 @@ func (e *Event) values() []any {
 // maxSightings bounds the rows that Sightings looks through for one event.
 const maxSightings = 64
 
+// wordsInOrder is up to how many words osquery's audit keeps them in order.
+const wordsInOrder = 10
+
 // Sightings returns, for each event, the stored ones of the same identity within
-// SightingWindow: the same command on the same host, which may be the same start.
+// SightingWindow: the same command on the same host, which may be the same start. For
+// an event that may be dated late they are those of its process from before as well,
+// and where its words may be in disorder, those of another identity, too.
 func (s *Store) Sightings(ctx context.Context, events []*Event) (found [][]*Event, err error) {
 	if len(events) == 0 {
 		return nil, nil
@@ -427,16 +442,28 @@ func (s *Store) Sightings(ctx context.Context, events []*Event) (found [][]*Even
 	}
 	defer func() { give(err) }()
 	found = make([][]*Event, len(events))
+	rows := sq.Select(append([]string{"id"}, eventColumns...)...).From("events").Limit(maxSightings)
 	for i, e := range events {
-		err = s.query(conn, sq.Select(append([]string{"id"}, eventColumns...)...).From("events").Where(sq.Eq{"identity": e.Identity}).
-			Where(sq.GtOrEq{"time": e.Process.Time - SightingWindow}).Where(sq.LtOrEq{"time": e.Process.Time + SightingWindow}).Limit(maxSightings),
-			func(st *sqlite.Stmt) error {
+		p := &e.Process
+		near := sq.And{sq.GtOrEq{"time": p.Time - SightingWindow}, sq.LtOrEq{"time": p.Time + SightingWindow}}
+		wanted := []sq.Sqlizer{sq.And{sq.Eq{"identity": e.Identity}, near}}
+		if p.Late > 0 && p.PID != 0 {
+			before := sq.And{sq.GtOrEq{"time": p.Time - p.Late}, sq.Lt{"time": p.Time - SightingWindow}}
+			wanted = append(wanted, sq.And{sq.Eq{"identity": e.Identity}, before, sq.Or{sq.Eq{"pid": []int64{p.PID, p.ParentPID}}, sq.Eq{"parent": p.PID}}})
+			if strings.Count(p.CmdLine, " ") >= wordsInOrder {
+				within := sq.And{sq.GtOrEq{"time": p.Time - p.Late}, sq.LtOrEq{"time": p.Time + SightingWindow}}
+				wanted = append(wanted, sq.And{within, sq.Eq{"pid": p.PID, "parent": p.ParentPID}, sq.NotEq{"identity": e.Identity}})
+			}
+		}
+		for _, w := range wanted {
+			err = s.query(conn, rows.Where(w), func(st *sqlite.Stmt) error {
 				known := scanEvent(st)
 				found[i] = append(found[i], &known)
 				return nil
 			})
-		if err != nil {
-			return nil, fmt.Errorf("look for known events: %w", err)
+			if err != nil {
+				return nil, fmt.Errorf("look for known events: %w", err)
+			}
 		}
 	}
 	return found, nil

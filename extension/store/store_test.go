@@ -128,6 +128,9 @@ func TestOneWriterManyReaders(t *testing.T) {
 	if _, err := store.Open(ctx, dir); !errors.Is(err, store.ErrLocked) {
 		t.Errorf("a second writer got %v, want ErrLocked", err)
 	}
+	if store.Free(dir) {
+		t.Error("what somebody writes to is free")
+	}
 	r, err := store.OpenReadOnly(ctx, dir)
 	if err != nil {
 		t.Fatal(err)

@@ -105,7 +105,7 @@ func (f *sessionFlags) open(ctx context.Context, env *environment) (*session, er
 			return s.from.sources()
 		}
 		sources := []engine.Source{proc.NewRunning(proc.Options{Logger: log.Named("proc")})}
-		starts, closers := app.Executions(life, log)
+		starts, closers := app.Executions(life, log, nil)
 		live, more := app.Live(r, log)
 		s.closers = append(closers, more...)
 		return append(append(sources, starts...), live...)

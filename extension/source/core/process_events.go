@@ -23,6 +23,11 @@ const (
 	// maxAuditArgs is what the kernel puts into one audit record of arguments
 	// (MAX_EXECVE_AUDIT_LEN is 7,500); osquery reads the first record alone.
 	maxAuditArgs = 7_400
+
+	// auditLate is how many seconds after a start osquery dates it at most, which is
+	// when it has taken its records from a queue and put them together: some seconds on
+	// a quiet host, some fifteen at 200 starts a second, more where it is held up.
+	auditLate = 120
 )
 
 // NewProcessEvents makes the source of the programs that osquery's audit publisher
@@ -57,7 +62,7 @@ func auditRow(r *Row, when int64, b *evidence.Batch) {
 	cmdline, _ := RestoreArgs(r.Get("cmdline"))
 	p := unixProcess(r, when, evidence.Linux, processEvents, r.Get("euid"))
 	p.CmdLine, p.CWD = cmdline, auditPath(r.Get("cwd"))
-	p.LoginUID, p.ArgsJoined = userID(r.Get("auid")), true
+	p.LoginUID, p.ArgsJoined, p.Late = userID(r.Get("auid")), true, auditLate
 	p.Truncated = len(cmdline) >= maxAuditArgs
 	b.Processes = append(b.Processes, p)
 }

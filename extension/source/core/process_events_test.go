@@ -117,13 +117,13 @@ func TestProcessEventsRow(t *testing.T) {
 			CmdLine: strings.Repeat("y", 7500), AUID: -1, EUID: 5},
 	)
 	want := []evidence.Process{
-		{Time: epoch - 5, Platform: evidence.Linux, PID: 41, ParentPID: 40, Path: "/usr/bin/systemctl",
+		{Time: epoch - 5, Late: 120, Platform: evidence.Linux, PID: 41, ParentPID: 40, Path: "/usr/bin/systemctl",
 			CmdLine: "systemctl list-units", CWD: "/home/alex", UID: "0", LoginUID: "1000", Elevated: evidence.Yes,
 			Source: "process_events", EID: "0000000012", ArgsJoined: true},
-		{Time: epoch - 4, Platform: evidence.Linux, PID: 42, Path: "/usr/bin/sc",
+		{Time: epoch - 4, Late: 120, Platform: evidence.Linux, PID: 42, Path: "/usr/bin/sc",
 			CmdLine: "a0 a1 a2 a3 a4 a5 a6 a7 a8 a9 a10 a11", CWD: "/tmp/a b/", UID: "1000", Elevated: evidence.No,
 			Source: "process_events", EID: "0000000013", ArgsJoined: true},
-		{Time: epoch - 1, Platform: evidence.Linux, PID: 45, Path: "/bin/y", CmdLine: strings.Repeat("y", 7500), CWD: "/",
+		{Time: epoch - 1, Late: 120, Platform: evidence.Linux, PID: 45, Path: "/bin/y", CmdLine: strings.Repeat("y", 7500), CWD: "/",
 			UID: "5", Elevated: evidence.No, Source: "process_events", EID: "0000000016", ArgsJoined: true, Truncated: true},
 	}
 	if diff := cmp.Diff(want, r.read(100)); diff != "" {

@@ -3,10 +3,10 @@
 // group as well. Listening disturbs neither auditd nor osquery, who can be the one
 // that the kernel hands its records to; and it works where neither is.
 //
-// It only listens. What is audited decide the rules that somebody else has loaded;
-// where there are none that log every program that starts, the source says so, and
-// the rule that would. What else is audited (logons, accounts, the rules
-// themselves) is told all the same.
+// It only listens, also while nothing is audited yet. What is audited decide the rules
+// that somebody else has loaded; where there are none that log every program that
+// starts, the source says so, and the rule that would. What else is audited (logons,
+// accounts, the rules themselves) is told all the same.
 //
 // The kernel keeps nothing for who was away, so what it logged while nobody
 // listened is a gap; so are records that came faster than they could be read, which
@@ -26,6 +26,8 @@ const name = "kaudit"
 type Options struct {
 	// Ring is how many rows wait to be read at most; 0 means 8192.
 	Ring int
+	// Filling is called when half of them wait. It may be nil.
+	Filling func()
 	// Logger may be nil.
 	Logger hclog.Logger
 }

@@ -39,6 +39,9 @@ const (
 const (
 	typeSyscall = 1300
 	typeExecve  = 1309
+
+	// typeConfig tells of a change of the rules, or of auditing itself.
+	typeConfig = 1305
 )
 
 // nativeArch is AUDIT_ARCH of what most programs here are built for.

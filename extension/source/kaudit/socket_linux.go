@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"syscall"
+	"time"
 
 	libaudit "github.com/elastic/go-libaudit/v2"
 	"golang.org/x/sys/unix"
@@ -16,6 +18,10 @@ const (
 	receiveBuffer = 16 << 20
 	// maxMessage is more than any record has (MAX_AUDIT_MESSAGE_LENGTH is 8970).
 	maxMessage = 16 << 10
+	// gather is for how long records may come together before they are taken, so that
+	// a program that starts wakes us once and not with each of its six records. The
+	// buffer holds what 10,000 programs a second write meanwhile.
+	gather = 50 * time.Millisecond
 )
 
 // socket hears the multicast group. go-libaudit's own transport has the system's
@@ -26,6 +32,10 @@ type socket struct {
 	raw      syscall.RawConn
 	buf      []byte
 	overflow func() // called when the kernel had to discard messages
+
+	taken  bool // a message, since it was waited for one
+	closed chan struct{}
+	once   sync.Once
 }
 
 var _ libaudit.NetlinkSendReceiver = (*socket)(nil)
@@ -35,7 +45,7 @@ func listen() (*socket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open an audit socket: %w", err)
 	}
-	s := &socket{file: os.NewFile(uintptr(fd), name), buf: make([]byte, maxMessage)}
+	s := &socket{file: os.NewFile(uintptr(fd), name), buf: make([]byte, maxMessage), closed: make(chan struct{})}
 	// Only root may exceed the limit of the machine; a smaller buffer still works.
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer); err != nil {
 		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
@@ -61,11 +71,20 @@ func (s *socket) Receive(_ bool, parse libaudit.NetlinkParser) ([]syscall.Netlin
 		var rerr error
 		err := s.raw.Read(func(fd uintptr) bool {
 			n, from, rerr = unix.Recvfrom(int(fd), s.buf, 0)
-			return !errors.Is(rerr, unix.EAGAIN)
+			return !errors.Is(rerr, unix.EAGAIN) || s.taken
 		})
 		switch {
 		case err != nil:
 			return nil, err
+		case errors.Is(rerr, unix.EAGAIN):
+			s.taken = false
+			timer := time.NewTimer(gather)
+			select {
+			case <-timer.C:
+			case <-s.closed:
+				timer.Stop()
+			}
+			continue
 		case errors.Is(rerr, unix.EINTR):
 			continue
 		case errors.Is(rerr, unix.ENOBUFS):
@@ -77,6 +96,7 @@ func (s *socket) Receive(_ bool, parse libaudit.NetlinkParser) ([]syscall.Netlin
 		if nl, ok := from.(*unix.SockaddrNetlink); !ok || nl.Pid != 0 || n < unix.NLMSG_HDRLEN {
 			continue
 		}
+		s.taken = true
 		return parse(s.buf[:n])
 	}
 }
@@ -88,7 +108,10 @@ func (s *socket) Send(syscall.NetlinkMessage) (uint32, error) { return 0, errors
 func (s *socket) SendNoWait(syscall.NetlinkMessage) (uint32, error) { return 0, errors.ErrUnsupported }
 
 // Close implements libaudit.NetlinkSendReceiver.
-func (s *socket) Close() error { return s.file.Close() }
+func (s *socket) Close() error {
+	s.once.Do(func() { close(s.closed) })
+	return s.file.Close()
+}
 
 // policy is what the kernel is told to audit.
 type policy struct {

@@ -29,6 +29,8 @@ const (
 	// silence is how long no program may have started where the rules can't be
 	// looked at, before they are taken not to log any.
 	silence = 10 * time.Minute
+	// settling is how soon the kernel is asked again while not every program is audited.
+	settling = 5 * time.Second
 	// warnEvery is how often lost records are logged.
 	warnEvery = time.Minute
 
@@ -85,6 +87,7 @@ type Source struct {
 	warned  time.Time
 
 	asked   time.Time
+	stale   bool // a record told of a change of policy since
 	policy  policy
 	unasked error // why the policy is not known
 	held    bool  // the kernel keeps records for a daemon that does not come
@@ -110,7 +113,7 @@ func (s *Source) Stats() Stats {
 }
 
 // Start begins to listen, until ctx ends or Close is called. It returns an
-// *evidence.Unavailable where the kernel does not let us, or audits nothing.
+// *evidence.Unavailable where the kernel does not let us.
 func (s *Source) Start(ctx context.Context) error {
 	s.look()
 	s.mu.Lock()
@@ -120,9 +123,6 @@ func (s *Source) Start(ctx context.Context) error {
 	}
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("listen to the kernel's audit: %w", err)
-	}
-	if s.unasked == nil && !s.policy.enabled {
-		return switchedOff()
 	}
 	if err := foreign(); err != nil {
 		return err
@@ -209,7 +209,12 @@ func switchedOff() error {
 func (s *Source) look() {
 	s.mu.Lock()
 	now := s.now()
-	due := s.asked.IsZero() || now.Sub(s.asked) >= askEvery || now.Before(s.asked)
+	every := askEvery
+	if s.unasked == nil && check(s.policy, nil) != nil {
+		every = settling
+	}
+	due := s.asked.IsZero() || s.stale || now.Sub(s.asked) >= every || now.Before(s.asked)
+	s.stale = false
 	s.mu.Unlock()
 	if !due {
 		return
@@ -304,8 +309,11 @@ func (s *Source) record(typ uint16, data []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.heard, s.flushed = s.now(), false
-	if typ == typeExecve {
+	switch typ {
+	case typeExecve:
 		s.exec = s.heard
+	case typeConfig:
+		s.stale = true
 	}
 	s.gone(s.serials.add(serial), second)
 	s.last = second
@@ -359,7 +367,11 @@ func (s *Source) push(b evidence.Batch) {
 		b.Changes[i].Source = name
 	}
 	if e := entryOf(b, s.last); e.rows > 0 {
+		before := s.ring.rows
 		s.ring.push(e)
+		if half := s.opts.Ring / 2; before < half && s.ring.rows >= half && s.opts.Filling != nil {
+			s.opts.Filling()
+		}
 	}
 }
 
@@ -413,8 +425,15 @@ func (s *Source) Read(ctx context.Context, cursor string, limit int) (evidence.B
 		b.Gaps = append(b.Gaps, evidence.Gap{From: s.ring.from, To: s.ring.to, Reason: "more was audited than was read in time"})
 		s.ring.dropped = 0
 	}
-	// How far it was listened, by the minute, so that a quiet host's cursor rests.
-	b.Cursor = fmt.Sprintf("%s|%d|%d", s.run, last, now.Truncate(time.Minute).Unix())
+	// How far it was listened: by the minute, so that a quiet host's cursor rests.
+	heard := now.Truncate(time.Minute).Unix()
+	switch {
+	case b.Read > 0 && !b.More || s.client == nil:
+		heard = now.Unix()
+	case run == s.run && until <= now.Unix():
+		heard = max(heard, until)
+	}
+	b.Cursor = fmt.Sprintf("%s|%d|%d", s.run, last, heard)
 	return b, s.state(now)
 }
 
