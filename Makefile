@@ -106,6 +106,20 @@ faults:
 soak:
 	SOAK=$(or $(SOAK),30m) $(GO) test -count=1 -timeout 2h -v ./tests/soak
 
+# What can be tested of Windows without Windows: the packages' tests and the shipped
+# programs under wine. "make wine-smoke" is the programs alone.
+.PHONY: wine wine-smoke windows-programs
+wine:
+	@sh tests/wine/run.sh
+
+wine-smoke:
+	@sh tests/wine/run.sh smoke
+
+OUT ?= build/windows-amd64
+windows-programs:
+	GOOS=windows GOARCH=amd64 $(BUILD) -o $(OUT)/rollcall.ext.exe ./extension
+	GOOS=windows GOARCH=amd64 $(BUILD) -o $(OUT)/rollcall.exe ./extension/cmd/rollcall
+
 packs:
 	@set -e; for f in osquery fleet fleet-legacy osctrl; do rm -rf packs/$$f; $(GO) run ./extension/cmd/rollcall packs --format $$f --out packs/$$f; done
 

@@ -2,6 +2,7 @@ package tables_test
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -24,6 +25,9 @@ func coreTable(name string, columns []string, rows ...map[string]string) *tables
 // TestEveryExampleRuns runs the examples of all tables as they stand; those of the score
 // table that join osquery's tables must find the row that is there.
 func TestEveryExampleRuns(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("NOT TESTED: the examples join a Linux host's tables")
+	}
 	ctx := context.Background()
 	list := all(t)
 	list = append(list,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -150,6 +151,9 @@ func TestWhatIsWrongIsSaidAndDetectionGoesOn(t *testing.T) {
 		}, "store", "degraded: a corrupt database was set aside"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if runtime.GOOS == "windows" && name == "rules others can write" {
+				t.Skip("NOT TESTED: directories others can write, on Windows, where the installer's access list decides")
+			}
 			dir := t.TempDir()
 			c.prepare(t, dir)
 			conf := filepath.Join(dir, "c.yaml")

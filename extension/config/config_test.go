@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -222,7 +223,15 @@ func TestWhatIsLeftOutHasItsDefault(t *testing.T) {
 	}
 }
 
+// notOnWindows skips what needs a file's mode.
+func notOnWindows(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("NOT TESTED: files others can write, on Windows, where the installer's access list decides")
+	}
+}
+
 func TestOpenTrusted(t *testing.T) {
+	notOnWindows(t)
 	path := filepath.Join(t.TempDir(), "bad.txt")
 	if err := os.WriteFile(path, []byte("evil.example\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -270,6 +279,7 @@ func FuzzParse(f *testing.F) {
 }
 
 func TestLoadRefusesWhatOthersWrite(t *testing.T) {
+	notOnWindows(t)
 	path := filepath.Join(t.TempDir(), "rollcall.yaml")
 	if _, err := config.Load(path, false); err != nil {
 		t.Errorf("a default file need not exist: %v", err)

@@ -89,6 +89,7 @@ const (
 	pollSocket    = 10 * time.Millisecond
 	pingTimeout   = 5 * time.Second
 	callTimeout   = 10 * time.Second // registration
+	selfTimeout   = 2 * time.Second  // one look whether our own socket answers
 	farewell      = 400 * time.Millisecond
 	bufferSize    = 64 << 10
 	maxInterval   = 5 * time.Second
@@ -385,8 +386,11 @@ func (s *service) answer(ctx context.Context, uuid int64) error {
 	path := endpoint(s.opts.Socket, uuid)
 	for {
 		if err := restrict(path); err == nil {
+			// A connection nobody will answer must not take all the time there is.
+			try, cancel := context.WithTimeout(ctx, selfTimeout)
 			self := core.NewClient(path, core.ClientOptions{})
-			err = self.Ping(ctx)
+			err = self.Ping(try)
+			cancel()
 			_ = self.Close()
 			if err == nil {
 				return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -205,6 +206,9 @@ func TestTrimByNumber(t *testing.T) {
 
 // TestNothingIsReadableByOthers looks at every file while the store is in use.
 func TestNothingIsReadableByOthers(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("NOT TESTED: modes of files, on Windows, where the installer's access list decides")
+	}
 	dir := filepath.Join(t.TempDir(), "deep", "state")
 	s := open(t, dir)
 	defer s.Close()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"zombiezen.com/go/sqlite"
@@ -211,6 +212,9 @@ func TestNewerIsRefused(t *testing.T) {
 }
 
 func TestPrivate(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("NOT TESTED: modes of files, on Windows, where the installer's access list decides")
+	}
 	dir := filepath.Join(t.TempDir(), "state")
 	s := open(t, dir)
 	info, err := os.Stat(filepath.Join(dir, store.FileName))

@@ -16,7 +16,6 @@ import (
 	"maps"
 	"net"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -91,7 +90,7 @@ func Start(tb testing.TB) *Core {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	c, err := New(filepath.Join(dir, "osquery.em"))
+	c, err := New(address(dir))
 	if err != nil {
 		_ = os.RemoveAll(dir)
 		tb.Fatal(err)
@@ -131,12 +130,12 @@ func New(path string) (*Core, error) {
 	return c, nil
 }
 
-// Socket is the path of the extension socket.
+// Socket is the path of the extension socket, a pipe's name on Windows.
 func (c *Core) Socket() string { return c.path }
 
 // Listen begins to serve again after Stop.
 func (c *Core) Listen() error {
-	l, err := net.Listen("unix", c.path)
+	l, err := listen(c.path)
 	if err != nil {
 		return fmt.Errorf("listening as osquery: %w", err)
 	}
@@ -344,10 +343,10 @@ func (c *Core) Queries() []string {
 }
 
 // Wait returns when cond holds, which is looked at after every call to the core,
-// or fails the test after five seconds.
+// or fails the test after a minute.
 func (c *Core) Wait(tb testing.TB, what string, cond func() bool) {
 	tb.Helper()
-	deadline := time.NewTimer(5 * time.Second)
+	deadline := time.NewTimer(time.Minute)
 	defer deadline.Stop()
 	for {
 		c.mu.Lock()

@@ -19,7 +19,7 @@ type Plugin struct {
 
 // Dial connects to a registered extension. osquery opens one connection a call.
 func (c *Core) Dial(uuid int64) (*Plugin, error) {
-	conn, err := net.Dial("unix", fmt.Sprintf("%s.%d", c.path, uuid))
+	conn, err := dial(fmt.Sprintf("%s.%d", c.path, uuid))
 	if err != nil {
 		return nil, fmt.Errorf("calling extension %d: %w", uuid, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -44,6 +45,9 @@ func pagesOf(t *testing.T) map[string]string {
 // TestReferenceIsCommitted: what is in docs/reference is what the code says now, no
 // more and no less.
 func TestReferenceIsCommitted(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("NOT TESTED: that the reference is what the code says: it names the default places of Linux")
+	}
 	want := pagesOf(t)
 	for name, data := range want {
 		got, err := os.ReadFile(filepath.Join(committed, name))

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -271,6 +272,9 @@ func TestFieldMapsOfTheUser(t *testing.T) {
 }
 
 func TestFolder(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("NOT TESTED: links in folders: they need a privilege on Windows")
+	}
 	dir := t.TempDir()
 	old := strings.NewReplacer("1700000000", "1600000000", "list-units", "old").Replace(auditText)
 	write(t, filepath.Join(dir, "logs", "audit.log"), auditText)

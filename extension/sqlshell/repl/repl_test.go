@@ -376,6 +376,9 @@ func TestHistoryFile(t *testing.T) {
 }
 
 func TestHistoryRefusesLinks(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("NOT TESTED: that the history follows no link: links need a privilege on Windows")
+	}
 	dir := t.TempDir()
 	target, link := filepath.Join(dir, "target"), filepath.Join(dir, "history")
 	if err := os.WriteFile(target, []byte("secret"), 0o600); err != nil {
