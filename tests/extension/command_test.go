@@ -22,15 +22,19 @@ func TestWithoutOsquery(t *testing.T) {
 	}
 	dir := t.TempDir()
 	tool := filepath.Join(dir, "systemctl")
-	data, err := os.ReadFile("/bin/sleep")
+	data, err := os.ReadFile("/bin/sh")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(tool, data, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	// What the tool runs for its first word: it waits for the end of its input.
+	if err := os.WriteFile(filepath.Join(dir, "status"), []byte("read x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	marker := fmt.Sprintf("m%d.service", time.Now().UnixNano())
-	cmd := exec.Command(filepath.Join(shipped, "rollcall"), "query", "--temporary", "--for", "3s", "--format", "json",
+	cmd := exec.Command(filepath.Join(shipped, "rollcall"), "query", "--temporary", "--for", "6s", "--format", "json",
 		"SELECT cmdline, username, scope, source, parent_path FROM service_discovery_events; SELECT component, state, detail, remedy FROM service_discovery_health WHERE component = 'proc_connector'")
 	cmd.Env = []string{"PATH=/nonexistent"} // no osquery to be found
 	var stdout, stderr bytes.Buffer
@@ -38,15 +42,29 @@ func TestWithoutOsquery(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(time.Second)
-	// Sleep refuses the words and ends at once: that it started is what counts. On a busy
-	// machine one that short can be gone before it is looked at, so several start.
-	for range 12 {
-		_ = exec.Command(tool, "status", marker).Run()
-		time.Sleep(100 * time.Millisecond)
-	}
-	if err := cmd.Wait(); err != nil {
-		t.Fatalf("rollcall query: %v\n%s", err, stderr.String())
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	// On a busy machine nobody knows when it has begun to look, so one starts after the
+	// other.
+	for running := true; running; {
+		one := exec.Command(tool, "status", marker)
+		one.Dir = dir
+		in, err := one.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := one.Start(); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err := <-ended:
+			if running = false; err != nil {
+				t.Errorf("rollcall query: %v\n%s", err, stderr.String())
+			}
+		case <-time.After(250 * time.Millisecond):
+		}
+		_ = in.Close()
+		_ = one.Wait()
 	}
 	out := stdout.String()
 	if strings.Contains(out, `"state":"off"`) || strings.Contains(out, `"state":"failed"`) {

@@ -5,6 +5,8 @@
 // the extension protocol; the faults that need a real osqueryd, or minutes, say so.
 //
 //	FAULTS_SLOW=1     runs the slow ones too
+//	FAULTS_STRICT=1   holds each to the times it names, which takes a machine of one's
+//	                  own; without it a fault fails when a time is exceeded tenfold
 //	FAULTS_WATCHDOG=5m runs osqueryd's watchdog at its restrictive level for that long
 package faults
 
@@ -55,6 +57,15 @@ func (f *trial) note(format string, args ...any) {
 	f.noted = append(f.noted, fmt.Sprintf(format, args...))
 }
 
+// limit is how long something may take that is to take d: a busy machine is forgiven,
+// and the table tells what it took.
+func (f *trial) limit(d time.Duration) time.Duration {
+	if os.Getenv("FAULTS_STRICT") != "" {
+		return d
+	}
+	return max(10*d, 2*time.Minute)
+}
+
 // row is one line of the table.
 type row struct{ name, tried, holds, result, figures string }
 
@@ -81,9 +92,9 @@ func runAll(t *testing.T, faults []fault) {
 				}()
 				switch {
 				case f.slow && os.Getenv("FAULTS_SLOW") == "":
-					t.Skip("NOT TRIED: it takes long; set FAULTS_SLOW=1")
+					t.Skip("NOT TESTED: a fault that takes long; set FAULTS_SLOW=1")
 				case f.root && os.Geteuid() != 0:
-					t.Skip("NOT TRIED: needs root")
+					t.Skip("NOT TESTED: a fault that needs root")
 				}
 				begin := time.Now()
 				f.run(x)
@@ -205,13 +216,15 @@ func (f *trial) start(o started) *running {
 	return r
 }
 
-// end waits for the program's end and returns its status.
+// end waits for the program's end, which is to come within a time, and returns its
+// status.
 func (r *running) end(within time.Duration) int {
 	r.f.Helper()
+	limit := r.f.limit(within)
 	select {
 	case <-r.ended:
-	case <-time.After(within):
-		r.f.Fatalf("still running after %v", within)
+	case <-time.After(limit):
+		r.f.Fatalf("still running after %v", limit)
 	}
 	var exit *exec.ExitError
 	if errors.As(r.err, &exit) {
@@ -294,6 +307,7 @@ func (f *trial) must(err error) {
 // eventually waits for cond.
 func (f *trial) eventually(limit time.Duration, what string, cond func() bool) {
 	f.Helper()
+	limit = f.limit(limit)
 	for begin := time.Now(); time.Since(begin) < limit; time.Sleep(50 * time.Millisecond) {
 		if cond() {
 			return
@@ -361,7 +375,7 @@ func (f *trial) ask(core *fakecore.Core, table string, constraints ...fakecore.C
 		return nil, err
 	}
 	defer p.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	return p.Generate(ctx, table, nil, constraints...)
 }
@@ -425,7 +439,7 @@ func (f *trial) tmpfs(size string) string {
 	f.Helper()
 	dir := f.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size+",mode=0700"); err != nil {
-		f.Skipf("NOT TRIED: cannot mount a tmpfs: %v", err)
+		f.Skipf("NOT TESTED: cannot mount a tmpfs: %v", err)
 	}
 	f.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
 	return dir

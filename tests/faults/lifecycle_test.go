@@ -98,14 +98,10 @@ func lifecycleFaults() []fault {
 			f.works(core, 1)
 			begin := time.Now()
 			r.signal(syscall.SIGTERM)
-			if status := r.end(10 * time.Second); status != 0 {
+			if status := r.end(2 * time.Second); status != 0 {
 				f.Errorf("status %d", status)
 			}
-			took := time.Since(begin)
-			f.note("%.2f s", took.Seconds())
-			if took > 2*time.Second {
-				f.Errorf("it took %v", took)
-			}
+			f.note("%.2f s", time.Since(begin).Seconds())
 			if len(core.Registered()) != 0 {
 				f.Error("it did not take leave")
 			}
@@ -113,21 +109,17 @@ func lifecycleFaults() []fault {
 			f.registered(core)
 			f.found(core, 5*time.Second, "systemctl list-dependencies works-1.service")
 		}},
-		{name: "terminated while the core is stuck", tried: "SIGTERM while a query takes a minute", holds: "it ends within 3 s", run: func(f *trial) {
+		{name: "terminated while the core is stuck", tried: "SIGTERM while a query takes an hour", holds: "it ends within 3 s", run: func(f *trial) {
 			core := f.auditing()
 			r := f.start(started{core: core})
 			f.registered(core)
 			f.works(core, 1)
-			core.Delay(fakecore.Query, time.Minute, 0)
+			core.Delay(fakecore.Query, time.Hour, 0)
 			time.Sleep(2 * time.Second)
 			begin := time.Now()
 			r.signal(syscall.SIGTERM)
-			r.end(10 * time.Second)
-			took := time.Since(begin)
-			f.note("%.2f s", took.Seconds())
-			if took > 3*time.Second {
-				f.Errorf("it took %v", took)
-			}
+			r.end(3 * time.Second)
+			f.note("%.2f s", time.Since(begin).Seconds())
 		}},
 		{name: "asked to shut down", tried: "the core's shutdown call", holds: "it ends within 3 s with status 0", run: func(f *trial) {
 			core := f.auditing()
@@ -135,7 +127,7 @@ func lifecycleFaults() []fault {
 			p, err := core.Dial(f.registered(core))
 			f.must(err)
 			defer p.Close()
-			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
 			_ = p.Shutdown(ctx) // it may end before it answers
 			if status := r.end(3 * time.Second); status != 0 {
@@ -249,9 +241,15 @@ func lifecycleFaults() []fault {
 				}
 				f.note("it ends")
 			case <-time.After(15 * time.Second):
-				if _, err := f.ask(core, "service_discovery_health"); err != nil {
-					f.Errorf("it runs and does not answer: %v", err)
-				}
+				f.eventually(15*time.Second, "it ends, or answers", func() bool {
+					select {
+					case <-r.ended:
+						return true
+					default:
+					}
+					_, err := f.ask(core, "service_discovery_health")
+					return err == nil
+				})
 			}
 		}},
 		{name: "many calls at once", tried: "64 table calls at once with constraints that make no sense", holds: "each is answered, and events go on", run: func(f *trial) {
@@ -270,7 +268,7 @@ func lifecycleFaults() []fault {
 						return
 					}
 					defer p.Close()
-					ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+					ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 					defer cancel()
 					_, err = p.Generate(ctx, tables[i%len(tables)], nil, fakecore.Constraint{Column: "recorded", Op: []int{2, 4, 8, 68, 72, 73, 74, 999, -1}[i%9], Expr: []string{"abc", "", "-9223372036854775808", "99999999999999999999", "1e400", "\x00", "'; DROP TABLE events; --"}[i%7], Affinity: "BIGINT"},
 						fakecore.Constraint{Column: "incident_id", Op: 2, Expr: strings.Repeat("x", 1<<i%16)}, fakecore.Constraint{Column: "cmdline", Op: 65, Expr: "%"}, fakecore.Constraint{Column: "no such column", Op: 2, Expr: "1"})

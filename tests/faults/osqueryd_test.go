@@ -22,20 +22,20 @@ import (
 func TestWatchdog(t *testing.T) {
 	length, err := time.ParseDuration(os.Getenv("FAULTS_WATCHDOG"))
 	if err != nil || length < time.Minute {
-		t.Skip("NOT TRIED: set FAULTS_WATCHDOG=5m")
+		t.Skip("NOT TESTED: the watchdog at its restrictive level; set FAULTS_WATCHDOG=5m")
 	}
 	osqueryd := os.Getenv("OSQUERYD")
 	if osqueryd == "" {
 		if osqueryd, err = exec.LookPath("osqueryd"); err != nil {
-			t.Skip("NOT TESTED AGAINST REAL OSQUERY: no osqueryd on PATH; set OSQUERYD")
+			t.Skip("NOT TESTED: against real osquery: no osqueryd on PATH; set OSQUERYD")
 		}
 	}
 	if os.Geteuid() != 0 {
-		t.Skip("NOT TESTED AGAINST REAL OSQUERY: needs root")
+		t.Skip("NOT TESTED: against real osquery: needs root")
 	}
 	dir, err := os.MkdirTemp("/var/lib", "rollcall-watchdog-") // osqueryd loads nothing from sticky directories
 	if err != nil {
-		t.Skipf("NOT TESTED AGAINST REAL OSQUERY: %v", err)
+		t.Skipf("NOT TESTED: against real osquery: %v", err)
 	}
 	defer os.RemoveAll(dir)
 	data, err := os.ReadFile(filepath.Join(shipped, "rollcall.ext"))

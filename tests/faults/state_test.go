@@ -215,7 +215,7 @@ func stateFaults() []fault {
 		{name: "read-only state", tried: "the file system is read-only from the start", holds: "refused, said so; it works for the run", root: true, run: refused(func(f *trial, dir string) string {
 			mount := f.tmpfs("1m")
 			if err := syscall.Mount("", mount, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
-				f.Skipf("NOT TRIED: cannot remount: %v", err)
+				f.Skipf("NOT TESTED: cannot remount: %v", err)
 			}
 			return mount
 		}, nil)},

@@ -75,7 +75,7 @@ func startAgent(t *testing.T, c *central, name string, core *fakecore.Core) *age
 	})
 	select {
 	case <-a.configured:
-	case <-time.After(10 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatalf("%s has no configuration", name)
 	}
 	return a

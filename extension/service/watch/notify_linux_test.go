@@ -118,13 +118,9 @@ func TestMoreEventsThanAreKept(t *testing.T) {
 			_ = f.Close()
 		}
 	}
-	began := time.Now()
 	h.plant(map[string]string{"etc/systemd/system/x.service": evil})
 	if rows := len(h.read().Installs); rows != 1 {
 		t.Errorf("%d rows", rows)
-	}
-	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("took %v", took)
 	}
 }
 

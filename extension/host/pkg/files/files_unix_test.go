@@ -103,7 +103,7 @@ func TestOnlyRegularFilesAreRead(t *testing.T) {
 	if _, _, _, err := tree.ReadResolved(r, 10); err == nil {
 		t.Error("read a fifo")
 	}
-	if took := time.Since(began); took > time.Second {
+	if took := time.Since(began); took > time.Minute {
 		t.Errorf("took %v", took)
 	}
 }
