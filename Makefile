@@ -120,6 +120,15 @@ windows-programs:
 	GOOS=windows GOARCH=amd64 $(BUILD) -o $(OUT)/rollcall.ext.exe ./extension
 	GOOS=windows GOARCH=amd64 $(BUILD) -o $(OUT)/rollcall.exe ./extension/cmd/rollcall
 
+# What it is made of: modules are those of go.sum, licences may be passed on, two builds
+# are the same, known vulnerabilities. (An SBOM comes with every package.)
+.PHONY: supply
+supply:
+	$(GO) mod verify
+	$(GO) test -count=1 ./tests/supply/...
+	sh tests/supply/reproducible.sh
+	$(GO) run ./tests/supply/vulns
+
 packs:
 	@set -e; for f in osquery fleet fleet-legacy osctrl; do rm -rf packs/$$f; $(GO) run ./extension/cmd/rollcall packs --format $$f --out packs/$$f; done
 
