@@ -26,12 +26,12 @@ run: build
 
 test:
 	$(GO) vet ./...
-	$(GO) test $$($(GO) list ./... | grep -v /rollcall/tests/)
-	$(GO) test -p 1 ./tests/...
+	$(GO) test -timeout 30m $$($(GO) list ./... | grep -v /rollcall/tests/)
+	$(GO) test -timeout 30m -p 1 ./tests/...
 
 # tests/ drives programs that are built without the race detector.
 race:
-	$(GO) test -race -short $$($(GO) list ./... | grep -v /rollcall/tests/)
+	$(GO) test -race -short -timeout 30m $$($(GO) list ./... | grep -v /rollcall/tests/)
 
 lint: $(LINT)
 	@test -z "$$(gofmt -l extension tables packs tests packaging)" || { gofmt -l extension tables packs tests packaging; echo 'not gofmt-ed'; exit 1; }

@@ -348,7 +348,7 @@ func TestPassedOver(t *testing.T) {
 	for _, name := range []string{"t1007_positives.jsonl", "t1007_negatives.jsonl"} {
 		f, err := os.Open(filepath.Join(dir, name))
 		if err != nil {
-			t.Skipf("NOT MEASURED: %v; set CORPORA to the folder with it", err)
+			t.Skipf("NOT TESTED: %v; set CORPORA to the folder with it", err)
 		}
 		scan := bufio.NewScanner(f)
 		scan.Buffer(make([]byte, 1<<20), 16<<20)

@@ -49,7 +49,7 @@ const attested = "benign_single_service_attested"
 func folder(t *testing.T) string {
 	dir := os.Getenv("CORPORA")
 	if dir == "" {
-		t.Skip("NOT MEASURED: set CORPORA to the folder with t1007_positives.jsonl and t1007_negatives.jsonl")
+		t.Skip("NOT TESTED: set CORPORA to the folder with t1007_positives.jsonl and t1007_negatives.jsonl")
 	}
 	return dir
 }
@@ -58,7 +58,7 @@ func read[T any](t *testing.T, path string) []T {
 	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
-		t.Skipf("NOT MEASURED: %v", err)
+		t.Skipf("NOT TESTED: %v", err)
 	}
 	defer f.Close()
 	var out []T

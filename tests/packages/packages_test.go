@@ -24,7 +24,7 @@ const (
 	root     = "../.."
 	older    = "0.1.0"
 	newer    = "0.2.0"
-	notes    = "NOT TESTED AS PACKAGES: "
+	notes    = "NOT TESTED: packages: "
 	askedFor = "ROLLCALL_PACKAGES"
 )
 

@@ -49,7 +49,7 @@ func browser(t *testing.T) string {
 		}
 	}
 	fmt.Fprintln(os.Stderr, "SKIPPED: reports were NOT looked at in a browser: there is no Chromium (apt-get install chromium, or name one in CHROMIUM)")
-	t.Skip("no Chromium")
+	t.Skip("NOT TESTED: the page in a browser: no Chromium")
 	return ""
 }
 

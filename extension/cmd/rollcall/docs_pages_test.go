@@ -271,7 +271,7 @@ func TestGuideOfANewRule(t *testing.T) {
 // the repository, build and pass their own tests.
 func TestGuidesOfCode(t *testing.T) {
 	if testing.Short() {
-		t.Skip("builds the rooms")
+		t.Skip("NOT TESTED: the pages against the built rooms (-short)")
 	}
 	root, err := filepath.Abs("../../..")
 	if err != nil {

@@ -127,7 +127,7 @@ func plain(t *testing.T) string {
 		t.Fatal(err)
 	}
 	if temporary(dir + "/") {
-		t.Skip("the tree lies among temporary files")
+		t.Skip("NOT TESTED: programs outside of temporary directories: the tree lies among them")
 	}
 	return dir
 }
@@ -241,7 +241,7 @@ func TestRealProcesses(t *testing.T) {
 // TestBorrowedName goes by the name of a program that this host has.
 func TestBorrowedName(t *testing.T) {
 	if _, err := os.Stat("/usr/bin/sleep"); err != nil {
-		t.Skip("no sleep")
+		t.Skip("NOT TESTED: a process of our own: no sleep")
 	}
 	dir := plain(t)
 	idle := copyTo(t, filepath.Join(dir, "idle"))
@@ -261,7 +261,7 @@ func TestTraced(t *testing.T) {
 	idle := copyTo(t, filepath.Join(dir, "idle"))
 	cmd := &exec.Cmd{Path: idle, Args: []string{idle}, SysProcAttr: &syscall.SysProcAttr{Ptrace: true}}
 	if err := cmd.Start(); err != nil {
-		t.Skipf("tracing is not allowed here: %v", err)
+		t.Skipf("NOT TESTED: a traced process: tracing is not allowed here: %v", err)
 	}
 	defer func() {
 		_ = cmd.Process.Kill()

@@ -310,7 +310,7 @@ func BenchmarkOwner(b *testing.B) {
 
 func BenchmarkIndexThisHost(b *testing.B) {
 	if _, err := os.Stat(dpkgInfo); err != nil {
-		b.Skip("NOT MEASURED: no dpkg here")
+		b.Skip("NOT TESTED: no dpkg here")
 	}
 	for b.Loop() {
 		Open("/").Managers()

@@ -70,7 +70,7 @@ func TestLoadFSDoesNotFollowLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := os.Symlink(outside, filepath.Join(rules, "link.yml")); err != nil {
-		t.Skipf("NOT TESTED on %s: that links are not followed: %v", runtime.GOOS, err)
+		t.Skipf("NOT TESTED: that links are not followed, on %s: %v", runtime.GOOS, err)
 	}
 	loaded := LoadFS(os.DirFS(rules), ".")
 	if len(loaded) != 1 || loaded[0].Err == nil {

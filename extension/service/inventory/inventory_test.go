@@ -194,7 +194,7 @@ func BenchmarkServicesAgain(b *testing.B) {
 	r := New("/", Options{})
 	for range 3 {
 		if _, err := r.Services(context.Background()); err != nil {
-			b.Skip("NOT MEASURED:", err)
+			b.Skip("NOT TESTED:", err)
 		}
 	}
 	b.ReportAllocs()

@@ -83,7 +83,7 @@ func BenchmarkThisHost(b *testing.B) {
 	for range 20 {
 		got, err := src.Read(context.Background(), cursor, 1000)
 		if err != nil {
-			b.Skip("NOT MEASURED:", err)
+			b.Skip("NOT TESTED:", err)
 		}
 		cursor = got.Cursor
 	}

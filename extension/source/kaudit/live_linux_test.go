@@ -170,7 +170,7 @@ func TestLiveOverflow(t *testing.T) {
 		t.Skip("NOT TESTED: a flood of the kernel's audit takes a machine of one's own (ROLLCALL_LIVE=1)")
 	}
 	if testing.Short() {
-		t.Skip("takes ten seconds")
+		t.Skip("NOT TESTED: what takes ten seconds (-short)")
 	}
 	audited(t)
 	s := New(Options{})

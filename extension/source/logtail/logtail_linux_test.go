@@ -369,7 +369,7 @@ func TestTraces(t *testing.T) {
 			now, err := os.Stat(h.log)
 			h.must(err)
 			if !os.SameFile(was, now) {
-				h.t.Skip("this file system does not use an inode again at once")
+				h.t.Skip("NOT TESTED: a file of the same inode: this file system does not use one again at once")
 			}
 		}, 5, 1, "cut: "},
 		{"written over in place", modes, func(h *host) {
@@ -747,7 +747,7 @@ func TestHostile(t *testing.T) {
 	})
 	t.Run("no permission", func(t *testing.T) {
 		if os.Getuid() == 0 {
-			t.Skip("root may read everything")
+			t.Skip("NOT TESTED: files that may not be read: root may read everything")
 		}
 		h := newHost(t)
 		h.must(os.Chmod(h.log, 0))

@@ -223,7 +223,7 @@ func TestTheKernelsAudit(t *testing.T) {
 // TestHostileFiles: links are told and not followed, a FIFO blocks nobody.
 func TestHostileFiles(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("NOT TESTED on Windows: links need a privilege there")
+		t.Skip("NOT TESTED: links on Windows: they need a privilege there")
 	}
 	w := newWorld(t)
 	w.expect("the first look learns")

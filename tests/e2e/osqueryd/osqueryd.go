@@ -29,7 +29,7 @@ import (
 const osqueryd = "osqueryd"
 
 // Missing begins the reason of every test that is skipped.
-const Missing = "NOT TESTED AGAINST REAL OSQUERY: "
+const Missing = "NOT TESTED: against real osquery: "
 
 // Programs are osquery's own.
 type Programs struct{ Osqueryd, Osqueryi string }
