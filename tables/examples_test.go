@@ -91,7 +91,7 @@ func TestPushedColumns(t *testing.T) {
 // call is counted, and the counts are readable meanwhile.
 func TestGuardUnderLoad(t *testing.T) {
 	const callers, slots = 60, 4
-	g := tables.NewGuard(10*time.Second, slots, nil)
+	g := tables.NewGuard(time.Minute, slots, nil)
 	var mu sync.Mutex
 	running, most := 0, 0
 	tab := g.Wrap(&tables.Table{Name: "x", Generate: tables.FromMaps(func(context.Context, table.QueryContext) ([]map[string]string, error) {

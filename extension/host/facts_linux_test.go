@@ -83,7 +83,7 @@ func TestRealHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	db := pkg.Open("/")
-	f := host.NewFacts(engine.Presentable, host.Options{Platform: evidence.Linux, Owner: db.Owner, Timeout: 10 * time.Second})
+	f := host.NewFacts(engine.Presentable, host.Options{Platform: evidence.Linux, Owner: db.Owner, Timeout: time.Minute})
 	now := time.Now().Unix()
 	x := &incident.Incident{Bursts: []*incident.Burst{{Best: incident.Command{Time: now, PID: int64(os.Getpid())},
 		Sample: []incident.Command{{Time: now - 3600, PID: int64(os.Getpid()), Actor: incident.Actor{PIDs: []int64{int64(1 << 30)}}}}}}}

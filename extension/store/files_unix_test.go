@@ -62,7 +62,7 @@ func TestWhatIsNotOursIsRefused(t *testing.T) {
 				if err == nil || !strings.Contains(err.Error(), c.want) {
 					t.Errorf("got %v, want %q", err, c.want)
 				}
-			case <-time.After(10 * time.Second):
+			case <-time.After(time.Minute):
 				t.Fatal("it waits")
 			}
 			if data, err := os.ReadFile(dir + ".target"); err == nil && string(data) != "keep" {

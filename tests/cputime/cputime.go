@@ -9,16 +9,27 @@ import (
 )
 
 // Watch is one measurement under way.
-type Watch struct{ begun time.Duration }
+type Watch struct {
+	begun time.Duration
+	all   bool
+}
 
 // Start begins a measurement. The goroutine keeps its thread until Took is called.
 func Start() Watch {
 	runtime.LockOSThread()
-	return Watch{spent()}
+	return Watch{begun: spent()}
 }
 
-// Took ends the measurement: what this goroutine has cost since Start.
+// StartAll begins a measurement of everything that this process does, for work that is
+// handed to other goroutines.
+func StartAll() Watch { return Watch{begun: spentByAll(), all: true} }
+
+// Took ends the measurement: what this goroutine has cost since Start, or the process
+// since StartAll.
 func (w Watch) Took() time.Duration {
+	if w.all {
+		return spentByAll() - w.begun
+	}
 	defer runtime.UnlockOSThread()
 	return spent() - w.begun
 }

@@ -134,7 +134,7 @@ func plain(t *testing.T) string {
 
 func lookAt(t *testing.T, o Options, q Question) Result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var r Report
 	NewProc(o).Look(ctx, q, &r)

@@ -88,7 +88,7 @@ func TestAsSystemdItself(t *testing.T) {
 	cmd := exec.Command(manager, "--test", "--system", "--no-pager")
 	cmd.Env = []string{"SYSTEMD_UNIT_PATH=" + root + "/etc/systemd/system", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "SYSTEMD_LOG_LEVEL=err"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	out, err := output(ctx, cmd)
 	if err != nil || !strings.Contains(out, "Unit continued.service") {

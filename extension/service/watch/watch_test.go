@@ -304,7 +304,7 @@ func TestPackageInstalls(t *testing.T) {
 func (h *host) wait(what string, ok func([]evidence.Install) bool) {
 	h.t.Helper()
 	var all []evidence.Install
-	for until := time.Now().Add(10 * time.Second); time.Now().Before(until); time.Sleep(50 * time.Millisecond) {
+	for until := time.Now().Add(time.Minute); time.Now().Before(until); time.Sleep(50 * time.Millisecond) {
 		if all = append(all, h.read().Installs...); ok(all) {
 			return
 		}
@@ -327,6 +327,12 @@ func TestPackageFileChanged(t *testing.T) {
 	})
 }
 
+// recentFrom makes recent what came since then, however late it is read.
+func (h *host) recentFrom(since time.Time) {
+	now := time.Now()
+	h.src.recent, h.src.now = now.Sub(since), func() time.Time { return now }
+}
+
 func TestFirstScan(t *testing.T) {
 	young := func(n int) *host {
 		h := newHost(t, Options{})
@@ -340,7 +346,7 @@ func TestFirstScan(t *testing.T) {
 		tree["usr/lib/systemd/system/base3.service"] = "x"
 		tree["etc/systemd/system/base4.service.d/x.conf"] = "[Service]\nExecStartPre=/dev/shm/x\n"
 		h.plant(tree)
-		h.src.recent = time.Since(since)
+		h.recentFrom(since)
 		return h
 	}
 	h := young(2)
@@ -383,7 +389,7 @@ func TestFirstScanDoesNotFlood(t *testing.T) {
 		tree[fmt.Sprintf("etc/systemd/system/young%d.service", i)] = evil
 	}
 	h.plant(tree)
-	h.src.recent = time.Since(since)
+	h.recentFrom(since)
 	b := h.read()
 	if len(b.Installs) != maxFirst || len(b.Gaps) != 1 || !strings.Contains(b.Gaps[0].Reason, "101 services") {
 		t.Errorf("%d rows, %+v", len(b.Installs), b.Gaps)

@@ -164,7 +164,7 @@ func TestClientCancellation(t *testing.T) {
 func TestClientWaitsItsTurn(t *testing.T) {
 	fake := fakecore.Start(t)
 	c := newClient(t, fake, core.ClientOptions{})
-	fake.Delay(fakecore.Ping, 300*time.Millisecond, 1)
+	fake.Delay(fakecore.Ping, 3*time.Second, 1)
 	var wg sync.WaitGroup
 	wg.Add(1)
 	go func() {
@@ -345,7 +345,7 @@ func answer(n, m int32, body func(*bytes.Buffer)) []byte {
 
 func TestClientBounds(t *testing.T) {
 	fake := fakecore.Start(t)
-	c := newClient(t, fake, core.ClientOptions{MaxRows: 100, MaxString: 4096, MaxBytes: 256 << 10, Timeout: 2 * time.Second})
+	c := newClient(t, fake, core.ClientOptions{MaxRows: 100, MaxString: 4096, MaxBytes: 256 << 10, Timeout: time.Minute})
 	size := func(n int32) func(*bytes.Buffer) {
 		return func(b *bytes.Buffer) { _ = binary.Write(b, binary.BigEndian, n) }
 	}

@@ -337,7 +337,7 @@ func TestMadeOnPurpose(t *testing.T) {
 	}
 	for name, file := range tests {
 		t.Run(name, func(t *testing.T) {
-			done := time.AfterFunc(20*time.Second, func() { panic("the reader hangs") })
+			done := time.AfterFunc(2*time.Minute, func() { panic("the reader hangs") })
 			defer done.Stop()
 			_, r := readAll(t, file())
 			if len(r.Notes()) == 0 && name != "records beyond the end" {

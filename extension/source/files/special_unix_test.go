@@ -19,7 +19,7 @@ func TestPipes(t *testing.T) {
 		t.Skipf("NOT TESTED: pipes in folders: %v", err)
 	}
 	write(t, filepath.Join(dir, "b.log"), auditText)
-	done := time.AfterFunc(20*time.Second, func() { panic("opening waits for the pipe") })
+	done := time.AfterFunc(2*time.Minute, func() { panic("opening waits for the pipe") })
 	defer done.Stop()
 	r, err := Open([]string{dir}, Options{})
 	if err != nil {

