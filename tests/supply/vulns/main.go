@@ -39,7 +39,7 @@ func main() {
 		fmt.Println("NOT TESTED: known vulnerabilities:", missing)
 	case err != nil:
 		fmt.Fprintln(os.Stderr, "vulns:", err)
-		os.Exit(1) //nolint:forbidigo // this is main
+		os.Exit(1)
 	}
 }
 
