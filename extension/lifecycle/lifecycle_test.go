@@ -370,7 +370,7 @@ func TestServeSuccessor(t *testing.T) {
 	// Without its watcher it has none.
 	fake.Stop()
 	orphan.Store(true)
-	if err := s.end(5 * time.Second); !errors.Is(err, lifecycle.ErrCoreGone) {
+	if err := s.end(); !errors.Is(err, lifecycle.ErrCoreGone) {
 		t.Errorf("got %v", err)
 	}
 	if n := s.stops.Load(); n != 1 {
@@ -399,7 +399,7 @@ func TestServeNoSuccessor(t *testing.T) {
 			s.registered()
 			fake.Stop()
 			tt.end(&orphan)
-			if err := s.end(10 * time.Second); err == nil || s.stops.Load() != 1 {
+			if err := s.end(); err == nil || s.stops.Load() != 1 {
 				t.Errorf("got %v, stopping %d times", err, s.stops.Load())
 			}
 		})
@@ -413,7 +413,7 @@ func TestServeNoSuccessor(t *testing.T) {
 		if err := fake.Listen(); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.end(10 * time.Second); !errors.Is(err, lifecycle.ErrRefused) {
+		if err := s.end(); !errors.Is(err, lifecycle.ErrRefused) {
 			t.Errorf("got %v", err)
 		}
 	})
