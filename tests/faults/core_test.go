@@ -83,7 +83,7 @@ func coreFaults() []fault {
 			between.noise.Store(false)
 			f.note("%d answers spoilt", between.spoilt.Load())
 			r.alive()
-			if m := r.memory("VmHWM"); m > 120 {
+			if m := r.memory("VmHWM"); m > room(120) {
 				f.Errorf("%.0f MB at most", m)
 			}
 			f.works(core, 2)
@@ -104,7 +104,7 @@ func coreFaults() []fault {
 			f.once(core, want)
 			m := r.memory("VmHWM")
 			f.note("%.0f MB at most", m)
-			if m > 200 {
+			if m > room(200) {
 				f.Errorf("%.0f MB at most", m)
 			}
 		}},

@@ -68,7 +68,7 @@ func input() []fault {
 			r.alive()
 			m := r.memory("VmHWM")
 			f.note("%.0f MB at most", m)
-			if m > most {
+			if m > room(most) {
 				f.Errorf("%.0f MB at most, want %.0f", m, most)
 			}
 			if h := f.health(core, "process_events"); h["state"] != "ok" {
@@ -169,7 +169,7 @@ func input() []fault {
 			})
 			m := r.memory("VmHWM")
 			f.note("%s matched, %s without a row, %.0f MB at most", h["events_matched"], f.health(core, "sampling")["events_dropped"], m)
-			if m > 200 {
+			if m > room(200) {
 				f.Errorf("%.0f MB at most", m)
 			}
 		}},
@@ -211,7 +211,7 @@ func input() []fault {
 			if h["events_dropped"] != "0" || h["gaps"] != "0" {
 				f.Errorf("health %v", h)
 			}
-			if m > 200 {
+			if m > room(200) {
 				f.Errorf("%.0f MB at most", m)
 			}
 		}},
