@@ -89,8 +89,21 @@ func (a *actor) at(now time.Time) time.Time {
 	return time.Unix(a.time, 0).In(now.Location())
 }
 
-// account is who answers for it: the login user, else the effective one.
-func (a *actor) account() string { return nonEmpty(a.login, a.user) }
+// account is who answers for it: the login user, else the effective one; an id stands
+// for a name that nobody told.
+func (a *actor) account() string {
+	login := ""
+	switch a.loginUID {
+	case "", "4294967295", "-1":
+	default:
+		login = "uid " + a.loginUID
+	}
+	user := ""
+	if a.uid != "" && a.platform != evidence.Windows {
+		user = "uid " + a.uid
+	}
+	return nonEmpty(a.login, login, a.user, user)
+}
 
 // is reports whether the effective or the login user matches a pattern.
 func (a *actor) is(pattern string) bool {
@@ -163,6 +176,21 @@ func (a *actor) daemon(accounts ...string) bool {
 	}
 	return own(a.loginUID, a.login)
 }
+
+// nameless reports whether it ran as an account of the system's own range whose name
+// nobody told, with nobody logged in: as the services of packages do.
+func (a *actor) nameless() bool {
+	if a.platform != evidence.Linux || a.user != "" || a.login != "" || len(a.uid) > 3 || a.uid == "" || a.uid == "0" || !digitsOnly(a.uid) {
+		return false
+	}
+	switch a.loginUID {
+	case "", "4294967295", "-1":
+		return a.tty == "" || a.tty == "(none)" || a.tty == "?"
+	}
+	return false
+}
+
+func digitsOnly(s string) bool { return strings.Trim(s, "0123456789") == "" }
 
 // from reports which of the networks the session came from. A name proves nothing:
 // whoever connects chooses what it resolves to.

@@ -119,7 +119,7 @@ func entryFor(f *Facts) (Entry, error) {
 	if !ok {
 		return Entry{}, errors.New("nothing is known of who did it")
 	}
-	e := Entry{User: a.account(), Host: a.host}
+	e := Entry{User: nonEmpty(a.login, a.user), Host: a.host}
 	switch a.what {
 	case "command":
 		e.Parent = nonEmpty(f.Process.ParentPath, parentOf(a))

@@ -72,6 +72,9 @@ type Facts struct {
 	// somebody's. What a scanner's or a responder's own service does is theirs too.
 	Under Result
 
+	// RemoteTarget is the other host that a command asks, empty for none.
+	RemoteTarget string
+
 	Session Session
 	// ProgramPackaged and RootOnly are about the program that Ask names: whether a
 	// package owns it, and whether it lies where only root or SYSTEM writes.
@@ -120,11 +123,17 @@ type History struct {
 	// allows. Elevated says that the user did so today.
 	Administrator evidence.Tristate
 	Elevated      bool
+	// Routine are the days on which a service or job of the host did the same before,
+	// by the name that Routine gives it.
+	Routine int
 	// LastSeen is when this family was last used, seconds since 1970 UTC.
 	LastSeen int64
 	// Interactive says that a person works there: a login user with a terminal, a
 	// desktop session or an interactive logon.
 	Interactive bool
+	// Remote says that a person's account runs it from elsewhere without a session
+	// (PowerShell remoting, WMI): only habit accounts for that.
+	Remote bool
 }
 
 // Ancestor puts a [Facts.Lineage] in words.
@@ -152,7 +161,7 @@ func Attribute(f Facts, c Config) Result {
 		return Result{Kind: None, Basis: "never attributed under " + clip(f.YoungService) + ", a service younger than 24 hours that is nobody's"}
 	}
 	notes := []string{"nothing accounts for it"}
-	order := [...]func(*Facts, *actor, *Config) Result{expected, responder, scanner, system, packaged, management, maintenance, knownUser}
+	order := [...]func(*Facts, *actor, *Config) Result{expected, responder, scanner, system, packaged, management, serviceOfHost, maintenance, knownUser}
 	if a.what == "install" {
 		order[3], order[4] = packaged, system // whose package it is says more than which helper turned it on
 	}

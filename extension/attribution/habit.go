@@ -16,7 +16,7 @@ const Weak = 0.1
 func knownUser(f *Facts, a *actor, c *Config) Result {
 	h, limits := &f.History, c.KnownUser
 	who := clip(a.account())
-	if limits.Off || who == "" || !h.Interactive {
+	if limits.Off || who == "" || !h.Interactive && !h.Remote {
 		return Result{}
 	}
 	if why := f.newSource(a); why != "" {
@@ -35,6 +35,16 @@ func knownUser(f *Facts, a *actor, c *Config) Result {
 	}
 	if h.Days >= limits.days() && f.Session.KnownSource == evidence.Yes {
 		return Result{Kind: KnownUser, Subject: who, Basis: fmt.Sprintf("did so on %s before, though not at these hours, and came from where they come from", days(h.Days)), Strength: 0.2}
+	}
+	// To ask other hosts takes a habit, or an administrator.
+	if f.RemoteTarget != "" && h.Administrator != evidence.Yes && !h.Elevated {
+		return near(fmt.Sprintf("%s asked %s, and did so on %s before", who, clip(f.RemoteTarget), days(h.Days)))
+	}
+	if !h.Interactive && h.Administrator == evidence.Yes && h.UserDays > 0 && f.Session.KnownSource == evidence.Yes && a.what == "command" {
+		return Result{Kind: KnownUser, Subject: who, Basis: fmt.Sprintf("an administrator of this host, who worked here on %s before, from where they come from", days(h.UserDays)), Strength: 0.15}
+	}
+	if !h.Interactive {
+		return near(fmt.Sprintf("%s did so from elsewhere on %s before, at these hours on %d", who, days(h.Days), h.SameHours))
 	}
 	if h.Administrator == evidence.Yes && h.UserDays > 0 && f.Session.KnownSource == evidence.Yes && a.what == "command" {
 		return Result{Kind: KnownUser, Subject: who, Basis: fmt.Sprintf("an administrator of this host, who worked here on %s before and came from where they come from", days(h.UserDays)), Strength: 0.15}

@@ -163,7 +163,7 @@ func (g *found) missing(f *Facts, a *actor) string {
 	if g.agent.name == "cockpit" {
 		return g.cockpit(a)
 	}
-	if !a.daemon(accounts...) {
+	if !a.daemon(accounts...) && !a.nameless() {
 		return fmt.Sprintf("%s is an ancestor, but it ran for %s and not as a service", clip(g.program), clip(nonEmpty(a.account(), "an unknown user")))
 	}
 	if !onlyServices(g.aboveOwn(a.platform), a.platform) {
@@ -196,7 +196,11 @@ func (g *found) aboveOwn(p evidence.Platform) []evidence.Ancestor {
 			_, own = anyGlob(g.declared.Programs, id)
 		}
 		if !own || id == "" {
-			break
+			// A shell that was told to start one of them, and nothing else, is between.
+			r := told(list[0], p)
+			if _, own := anyGlob(g.agent.programs, r.script); !own || !r.plain || r.script == "" || !rootOnly(list[0].Path, p) {
+				break
+			}
 		}
 		list = list[1:]
 	}
@@ -285,6 +289,8 @@ func (g *found) judge(f *Facts, a *actor, c *Config) Result {
 			return is(min(strength, 0.6), "ran %s, which is declared for it", clip(pay.path))
 		case shipped && placed && f.ScriptPackaged == evidence.Unknown:
 			return is(0.5, "ran %s of its own plugins", clip(pay.path))
+		case stored && placed && a.what == "command":
+			return is(0.2, "ran %s, which its server sent", clip(pay.path))
 		}
 	}
 	what := "a command line that nobody vouches for"
@@ -295,8 +301,16 @@ func (g *found) judge(f *Facts, a *actor, c *Config) Result {
 	if h := f.History; h.Days >= c.KnownUser.days() && (h.SameHours > 0 || !h.Interactive) && !c.KnownUser.Off {
 		return is(0.4, "ran %s, as on %s before", what, days(h.Days))
 	}
-	if g.declared != nil && pay.named { // who declares an agent expects it to ask, but not everything
-		return is(Weak, "ran one plain command")
+	if f.History.Routine >= c.KnownUser.days() && !c.KnownUser.Off {
+		return is(0.4, "ran %s, by the same words as on %s before", what, days(f.History.Routine))
+	}
+	// Agents ask by what their servers tell them. That accounts for a look at the
+	// services and for nothing more.
+	if a.what == "command" && pay.named {
+		return is(0.2, "ran one plain command")
+	}
+	if a.what == "command" && (pay.inline || pay.plain && len(g.below) == 1 && rootOnly(pay.path, a.platform)) {
+		return is(Weak, "ran %s", what)
 	}
 	return near(fmt.Sprintf("%s is %s, but it ran %s", clip(g.program), g.agent.name, what))
 }

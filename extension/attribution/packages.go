@@ -47,8 +47,13 @@ var managers = map[evidence.Platform]map[string]manager{
 		"/System/Library/PrivateFrameworks/PackageKit.framework/Resources/installd":        {"installd", nil},
 		"/System/Library/PrivateFrameworks/PackageKit.framework/Resources/system_installd": {"system_installd", nil},
 		"/usr/libexec/installd": {"installd", nil},
+		packageScripts:          {"package_script_service", nil},
 	},
 }
+
+// packageScripts runs the scripts of packages on macOS, whoever's they are: it
+// accounts for a look at the services and for no install.
+const packageScripts = "/System/Library/PrivateFrameworks/PackageKit.framework/Versions/A/XPCServices/package_script_service.xpc/Contents/MacOS/package_script_service"
 
 // packaged looks for a package manager among the ancestors, and at whether an
 // install is what its package brought.
@@ -70,6 +75,12 @@ func packaged(f *Facts, a *actor, _ *Config) Result {
 		// managers start pagers and hooks of their caller's too.
 		if (a.user != "" || a.uid != "") && !a.systemAccount(a.uid, a.user) {
 			return near(fmt.Sprintf("%s is an ancestor, but it did not run as root", path))
+		}
+		if path == packageScripts {
+			if a.what != "command" {
+				continue
+			}
+			return Result{Kind: Package, Subject: m.name, Basis: "a script of a package that is being installed", Strength: Weak}
 		}
 		strength, detail, ok := m.changes(p.CmdLine)
 		if !ok {

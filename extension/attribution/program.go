@@ -41,12 +41,12 @@ func clean(path string, p evidence.Platform) bool {
 // and exceptions below them. Windows' are lower case.
 var (
 	rootOnlyLinux   = []string{"/usr/", "/bin/", "/sbin/", "/lib/", "/lib64/", "/opt/", "/etc/", "/snap/", "/nix/store/", "/var/lib/waagent/", "/var/lib/amazon/", "/var/lib/cloud/", "/var/cfengine/", "/var/ossec/", "/var/opt/BESClient/"}
-	rootOnlyDarwin  = []string{"/System/", "/usr/", "/bin/", "/sbin/", "/opt/", "/Library/Apple/", "/Library/Application Support/JAMF/", "/Library/Tanium/", "/Library/BESAgent/", "/Library/NessusAgent/", "/Library/Ossec/", "/Library/Intune/"}
+	rootOnlyDarwin  = []string{"/System/", "/usr/", "/bin/", "/sbin/", "/opt/", "/Library/Apple/", "/Library/Application Support/JAMF/", "/Library/Tanium/", "/Library/BESAgent/", "/Library/NessusAgent/", "/Library/Ossec/", "/Library/Intune/", "/Library/Kandji/", "/Library/Addigy/"}
 	rootOnlyWindows = []string{`c:\windows\system32\`, `c:\windows\syswow64\`, `c:\windows\servicing\`, `c:\windows\winsxs\`, `c:\windows\ccm\`, `c:\windows\ccmcache\`, `c:\windows\ccmsetup\`, `c:\windows\imecache\`, `c:\windowsazure\`, `c:\program files\`, `c:\program files (x86)\`}
 
 	otherLinux   = []string{"/usr/tmp/", "/usr/games/"}
 	otherDarwin  = []string{"/usr/local/", "/opt/homebrew/", "/System/Volumes/"}
-	againDarwin  = []string{"/usr/local/jamf/", "/usr/local/qualys/", "/usr/local/kolide-k2/"}
+	againDarwin  = []string{"/usr/local/jamf/", "/usr/local/qualys/", "/usr/local/kolide-k2/", "/usr/local/munki/"}
 	otherWindows = []string{`c:\windows\system32\tasks\`, `c:\windows\system32\spool\`, `c:\windows\system32\com\dmp\`, `c:\windows\system32\microsoft\crypto\`, `c:\windows\system32\fxstmp\`, `c:\windows\system32\catroot2\`, `c:\windows\system32\config\`, `c:\windows\syswow64\tasks\`, `c:\windows\syswow64\com\dmp\`, `c:\windows\syswow64\fxstmp\`}
 )
 
@@ -143,6 +143,9 @@ func told(a evidence.Ancestor, p evidence.Platform) run {
 	} else {
 		words = posix.Fields(line)
 	}
+	if p == evidence.Darwin {
+		words = unsplit(words)
+	}
 	if len(words) < 2 {
 		return run{inline: true}
 	}
@@ -167,6 +170,17 @@ func told(a evidence.Ancestor, p evidence.Platform) run {
 		return cmdRuns(words)
 	}
 	return run{inline: true}
+}
+
+// unsplit mends the one directory of macOS with a blank in its name: its sources of
+// command lines join the words by blanks.
+func unsplit(words []string) []string {
+	for i := 0; i+1 < len(words); i++ {
+		if strings.HasSuffix(words[i], "/Library/Application") && strings.HasPrefix(words[i+1], "Support/") {
+			return append(append(append([]string(nil), words[:i]...), words[i]+" "+words[i+1]), words[i+2:]...)
+		}
+	}
+	return words
 }
 
 // scriptBehind is the first argument that is no option, where all options before it

@@ -225,6 +225,11 @@ func ownSession(f *Facts, a *actor) Result {
 				r.Strength = 0.5
 			}
 			return r
+		case name == "sshd" || name == "sshd-session" || name == "login":
+			if why := f.newSource(a); why != "" {
+				return near(why)
+			}
+			return Result{Kind: System, Subject: "systemctl --user", Basis: fmt.Sprintf("%s asked their own service manager, in their own session", clip(a.user)), Strength: Weak}
 		case interpreter(p.Path) != notInterpreter:
 			byHand = true
 		}

@@ -82,7 +82,7 @@ func TestSystemOnLinux(t *testing.T) {
 		{"the system's services", user(linux("al", manager), list), none("")},
 		{"another machine's", user(linux("al", manager), "systemctl --user -H web list-units"), none("")},
 		{"another's command beside it", attribution.Facts{Process: linux("al", manager), Canonical: []string{own, list}}, none("")},
-		{"over ssh", user(linux("al", "/usr/bin/bash", "/usr/sbin/sshd"), own), none("")},
+		{"over ssh", user(linux("al", "/usr/bin/bash", "/usr/sbin/sshd"), own), want{attribution.System, "systemctl --user", "in their own session"}},
 		{"under a program in the home directory", user(linux("al", "/home/al/x", manager), own), none("under /home/al/x")},
 		{"a manager called so", user(linux("al", "/home/al/systemd: systemd --user"), own), none("")},
 		{"root", user(linux("root", manager), own), none("")},

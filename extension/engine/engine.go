@@ -121,6 +121,7 @@ type Engine struct {
 	// hours is the hour in which something was learned of a user last, so that it is
 	// learned once.
 	hours    map[store.BaselineKey]int64
+	names    names
 	sessions sessions
 	sampling sampling
 	states   atomic.Pointer[map[string]State] // of the sources, as of the last cycle
@@ -156,7 +157,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	if o.ReadTimeout <= 0 {
 		o.ReadTimeout = readTimeout
 	}
-	e := &Engine{opts: o, nudge: make(chan struct{}, 1), written: map[string]healthMark{}, lineage: newLineage(), echoes: newEchoes(), hours: map[store.BaselineKey]int64{}}
+	e := &Engine{opts: o, nudge: make(chan struct{}, 1), written: map[string]healthMark{}, lineage: newLineage(), echoes: newEchoes(), hours: map[store.BaselineKey]int64{}, names: names{}}
 	for _, s := range o.Sources {
 		e.readers = append(e.readers, &reader{source: s})
 	}
@@ -446,26 +447,35 @@ func (e *Engine) complete(ctx context.Context, readings []reading) ([]*evidence.
 		if p.Host == "" {
 			p.Host = e.opts.Host
 		}
-		if e.opts.Users == nil || p.ContainerID != "" {
-			continue // ids in a container are its own
-		}
-		if p.Username == "" {
-			p.Username = e.opts.Users.Name(ctx, p.UID)
-		}
-		if p.LoginUser == "" {
-			p.LoginUser = e.opts.Users.Name(ctx, p.LoginUID)
-		}
 	}
 	for _, r := range readings {
 		for i := range r.batch.Logons {
 			l := &r.batch.Logons[i]
-			e.fill(ctx, &l.Host, &l.Username, l.UID)
+			e.fill(ctx, l.Platform, &l.Host, &l.Username, l.UID)
+			e.names.learn(l.Platform, l.Host, l.UID, l.Username)
 			e.sessions.remember(l)
 		}
 	}
 	for _, p := range all {
-		if p.LoginSource == "" && (p.LoginUser != "" || p.LogonID != "") {
-			p.LoginSource = e.sessions.from(p.Host, p.LoginUser, p.LogonID, p.Time)
+		if p.ContainerID != "" {
+			continue // ids in a container are its own
+		}
+		e.names.learn(p.Platform, p.Host, p.UID, p.Username)
+		if !noLogin(p.LoginUID) {
+			e.names.learn(p.Platform, p.Host, p.LoginUID, p.LoginUser)
+		}
+		e.fill(ctx, p.Platform, &p.Host, &p.Username, p.UID)
+		if !noLogin(p.LoginUID) {
+			e.fill(ctx, p.Platform, &p.Host, &p.LoginUser, p.LoginUID)
+		}
+	}
+	for _, p := range all {
+		login := account(p.LoginUser, p.LoginUID)
+		if login == "" && personal(p) {
+			login = p.Username // Windows has one name
+		}
+		if p.LoginSource == "" && (login != "" || p.LogonID != "") {
+			p.LoginSource = e.sessions.from(p.Host, login, p.LogonID, p.Time)
 		}
 	}
 	all, echoed := e.echoes.part(all)
@@ -476,6 +486,9 @@ func (e *Engine) complete(ctx context.Context, readings []reading) ([]*evidence.
 	}
 	for _, p := range all {
 		e.lineage.complete(p)
+		if p.LoginUser == "" && p.LoginUID == "" && p.ContainerID == "" {
+			p.LoginUser = e.lineage.caller(p)
+		}
 	}
 	return all, echoed
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,7 +64,8 @@ func (e *Engine) openBook(ctx context.Context) error {
 func (e *Engine) judgeCommands(fresh []*sighting, young []*incident.Install, b *store.Batch, h *history, now time.Time, facts *incident.Facts) {
 	for _, s := range fresh {
 		p := &s.event.Process
-		around := Surroundings{YoungService: e.youngService(p.Host, chainOf(p.Ancestry, p.ParentPID, p.ParentPath, p.ParentCmdLine), p.Time, young)}
+		chain := chainOf(p.Ancestry, p.ParentPID, p.ParentPath, p.ParentCmdLine)
+		around := Surroundings{YoungService: e.youngService(p.Host, chain, p.Time, young), Under: e.under(p.Host, chain, p.Time, facts.Installs)}
 		ev, v, err := e.judge(s, h, around, now)
 		if err != nil {
 			e.opts.Logger.Error("could not judge a process", "source", p.Source, "error", err)
@@ -71,7 +73,10 @@ func (e *Engine) judgeCommands(fresh []*sighting, young []*incident.Install, b *
 		}
 		b.Events = append(b.Events, ev)
 		if ev.Scope != string(rule.ScopeSingle) {
-			h.observe(person(p.Username, p.LoginUser), v.Family, p.Time)
+			h.observe(person(p), v.Family, p.Time)
+		}
+		if v.Routine != "" && v.Scope != rule.ScopeSingle {
+			e.hourly(person(p), familyRoutine+v.Routine, p.Time, h)
 		}
 		for _, id := range v.RuleIDs {
 			st := b.Rules[id]
@@ -105,6 +110,25 @@ func (e *Engine) youngService(host string, chain []evidence.Ancestor, at int64, 
 	return ""
 }
 
+// under is whose the nearest ancestor is that is a scanner's or a responder's own
+// service, younger than a day.
+func (e *Engine) under(host string, chain []evidence.Ancestor, at int64, now []incident.Install) attribution.Result {
+	for i := range chain {
+		a := &chain[i]
+		for j := range now {
+			in := &now[j]
+			k := in.Attribution.Kind
+			if (k == attribution.Scanner || k == attribution.Case) && in.Action == evidence.Created && in.Time <= at && at-in.Time < 86400 && strings.EqualFold(in.Host, host) && a.Path != "" && in.Runs(a.Path, a.CmdLine) {
+				return in.Attribution
+			}
+		}
+		if r := e.book.Under(host, a.Path, a.CmdLine, at); r.Attributed() {
+			return r
+		}
+	}
+	return attribution.Result{}
+}
+
 // chainOf is the ancestry with the parent first, when only the parent is known.
 func chainOf(ancestry []evidence.Ancestor, pid int64, path, cmdline string) []evidence.Ancestor {
 	if len(ancestry) > 0 || path == "" && cmdline == "" {
@@ -119,7 +143,7 @@ func commandOf(ev *store.Event, p *evidence.Process, v Verdict) incident.Command
 	q := &ev.Process
 	return incident.Command{
 		ID: ev.EventID, Time: q.Time, Host: q.Host, Platform: q.Platform,
-		Actor:  incident.Actor{Username: q.Username, LoginUser: q.LoginUser, Session: q.Session, LogonID: q.LogonID, PIDs: ownPIDs(p.PID, p.Ancestry)},
+		Actor:  actorOf(q, ownPIDs(p.PID, p.Ancestry)),
 		Origin: shown(originOf(p)), PID: q.PID, Path: q.Path, CmdLine: q.CmdLine, Parent: q.ParentPath, ParentCmdLine: q.ParentCmdLine, Canonical: presentAll(v.Canonical), Family: ev.Family, Scope: ev.Scope,
 		Technique: ev.Technique, Remote: ev.RemoteHost, From: q.LoginSource, Elevated: q.Elevated, Container: q.ContainerID, Source: q.Source, EID: q.EID,
 		Verdict:  incident.Verdict{Score: v.Score, Severity: v.Severity, Reasons: v.Reasons, Attribution: v.Attribution, Never: v.Lineage, IOC: v.IOC, Critical: v.Critical, Sensitive: v.Sensitive},
@@ -130,8 +154,13 @@ func commandOf(ev *store.Event, p *evidence.Process, v Verdict) incident.Command
 func (e *Engine) contextOf(p *evidence.Process, v Verdict) incident.Context {
 	return incident.Context{
 		Time: p.Time, Host: shown(p.Host), Technique: v.Technique, CmdLine: present(p.CmdLine), Source: shown(p.Source), EID: shown(p.EID),
-		Actor: incident.Actor{Username: shown(p.Username), LoginUser: shown(p.LoginUser), Session: shown(p.Session), LogonID: shown(p.LogonID), PIDs: ownPIDs(p.PID, p.Ancestry)},
+		Actor: actorOf(p, ownPIDs(p.PID, p.Ancestry)),
 	}
+}
+
+// actorOf is who is behind a process; an id stands for a name that nobody told.
+func actorOf(p *evidence.Process, pids []int64) incident.Actor {
+	return incident.Actor{Username: shown(account(p.Username, p.UID)), LoginUser: shown(account(p.LoginUser, p.LoginUID)), Session: shown(p.Session), LogonID: shown(p.LogonID), PIDs: pids}
 }
 
 // common are the programs that everything on a host descends from: to have one in
@@ -196,24 +225,29 @@ func (e *Engine) around(ctx context.Context, readings []reading, h *history, now
 		}
 		for i := range r.batch.Changes {
 			c := &r.batch.Changes[i]
-			e.fill(ctx, &c.Host, &c.Username, c.UID)
+			e.fill(ctx, c.Platform, &c.Host, &c.Username, c.UID)
 			facts.Changes = append(facts.Changes, incident.Change{Time: c.Time, Host: shown(c.Host), Kind: c.Kind, Subject: present(c.Subject), Detail: present(c.Detail),
 				Username: shown(c.Username), Source: shown(c.Source), EID: shown(c.EID)})
 		}
 		for i := range r.batch.Connections {
 			c := &r.batch.Connections[i]
-			e.fill(ctx, &c.Host, &c.Username, c.UID)
+			e.fill(ctx, c.Platform, &c.Host, &c.Username, c.UID)
 			facts.Connections = append(facts.Connections, e.connectionOf(c, h, now))
 		}
 	}
 }
 
-func (e *Engine) fill(ctx context.Context, host, username *string, uid string) {
+// fill fills in the host, and the name of a user id: as this host has it, or as the
+// evidence tells.
+func (e *Engine) fill(ctx context.Context, platform evidence.Platform, host, username *string, uid string) {
 	if *host == "" {
 		*host = e.opts.Host
 	}
 	if *username == "" && e.opts.Users != nil {
 		*username = e.opts.Users.Name(ctx, uid)
+	}
+	if *username == "" {
+		*username = e.names.of(platform, *host, uid)
 	}
 }
 
@@ -232,6 +266,7 @@ func (e *Engine) connectionOf(c *evidence.Connection, h *history, now time.Time)
 		if c.Username == "" {
 			c.Username = r.username
 		}
+		p.Username = c.Username
 	} else {
 		p.Ancestry = e.lineage.chain(c.Host, c.PID, c.ParentPID, c.Time)
 	}
@@ -245,7 +280,7 @@ func (e *Engine) connectionOf(c *evidence.Connection, h *history, now time.Time)
 	return incident.Connection{
 		Time: c.Time, Host: shown(c.Host), Path: shown(c.Path), CmdLine: present(c.CmdLine), Protocol: c.Protocol, Inbound: c.Inbound,
 		RemoteAddr: shown(c.RemoteAddr), RemotePort: c.RemotePort, RemoteName: shown(c.RemoteName), Source: shown(c.Source), EID: shown(c.EID),
-		Actor:   incident.Actor{Username: shown(c.Username), LoginUser: shown(p.LoginUser), Session: shown(p.Session), LogonID: shown(p.LogonID), PIDs: ownPIDs(c.PID, p.Ancestry)},
+		Actor:   actorOf(&p, ownPIDs(c.PID, p.Ancestry)),
 		Verdict: v,
 	}
 }
@@ -257,7 +292,7 @@ func (e *Engine) learnSessions(all []*evidence.Process, h *history) {
 		if !interactive(p) {
 			continue
 		}
-		user := person(p.Username, p.LoginUser)
+		user := person(p)
 		e.hourly(user, familySession, p.Time, h)
 		if a := remoteAddr(p.LoginSource); a != "" {
 			e.hourly(user, familyFrom(a), p.Time, h)
@@ -287,7 +322,7 @@ func (e *Engine) hourly(user, family string, at int64, h *history) {
 // sessions remembers where logins came from, for evidence that names only the user or
 // the session.
 type sessions struct {
-	byKey map[string]login
+	byKey map[string][]login // the latest logins of each, oldest first
 }
 
 type login struct {
@@ -295,10 +330,12 @@ type login struct {
 	at   int64
 }
 
-// maxSessions bounds the logins remembered, sessionAge how long one counts for what
+// maxSessions bounds whose logins are remembered, maxLogins how many of each (recorded
+// evidence brings many days of them at once), and sessionAge how long one counts for what
 // its user does, seconds.
 const (
 	maxSessions = 8192
+	maxLogins   = 256
 	sessionAge  = 24 * 3600
 )
 
@@ -307,23 +344,42 @@ func (s *sessions) remember(l *evidence.Logon) {
 		return
 	}
 	if s.byKey == nil || len(s.byKey) >= maxSessions {
-		s.byKey = map[string]login{}
+		s.byKey = map[string][]login{}
 	}
-	for _, k := range sessionKeys(l.Host, l.Username, l.LogonID) {
-		if k != "" && s.byKey[k].at <= l.Time {
-			s.byKey[k] = login{l.From, l.Time}
+	for _, k := range sessionKeys(l.Host, account(l.Username, l.UID), l.LogonID) {
+		if k == "" {
+			continue
 		}
+		list := insertLogin(s.byKey[k], login{l.From, l.Time})
+		s.byKey[k] = list[max(0, len(list)-maxLogins):]
 	}
 }
 
 // from is where the login behind a session, or the user's last login, came from.
 func (s *sessions) from(host, user, logonID string, at int64) string {
 	for _, k := range sessionKeys(host, user, logonID) {
-		if l, ok := s.byKey[k]; ok && k != "" && l.at <= at+2 && at-l.at < sessionAge {
-			return l.from
+		if k == "" {
+			continue
+		}
+		for _, l := range slices.Backward(s.byKey[k]) {
+			if l.at <= at+2 {
+				if at-l.at < sessionAge {
+					return l.from
+				}
+				break
+			}
 		}
 	}
 	return ""
+}
+
+// insertLogin puts a login in its place by time: most are the newest.
+func insertLogin(list []login, l login) []login {
+	i := len(list)
+	for i > 0 && list[i-1].at > l.at {
+		i--
+	}
+	return slices.Insert(list, i, l)
 }
 
 func sessionKeys(host, user, logonID string) [2]string {

@@ -74,7 +74,7 @@ func (j *Judge) JudgeInstall(in *evidence.Install, installer *evidence.Process, 
 	}
 	p := installer
 	if p == nil {
-		p = &evidence.Process{Time: in.Time, Platform: in.Platform, Host: in.Host, Username: in.InstallerUsername, LoginUser: in.LoginUser,
+		p = &evidence.Process{Time: in.Time, Platform: in.Platform, Host: in.Host, Username: in.InstallerUsername, UID: in.InstallerUID, LoginUser: in.LoginUser,
 			Path: in.InstallerPath, CmdLine: in.InstallerCmdLine, Ancestry: in.InstallerAncestry, LogonID: in.LogonID, Session: in.Session, PID: in.InstallerPID,
 			LoginSource: around.LoginSource}
 	}
@@ -240,7 +240,7 @@ func (e *Engine) judgeInstalls(list []*pendingInstall, h *history, now time.Time
 			young = append(young, &made)
 		}
 		if in.Action == evidence.Created {
-			h.observe(person(in.InstallerUsername, in.LoginUser), familyInstall, in.Time)
+			h.observe(installerOf(in), familyInstall, in.Time)
 		}
 	}
 	return young
@@ -268,8 +268,13 @@ func (e *Engine) judgeInstall(x *pendingInstall, h *history, now time.Time, youn
 	}
 	chain := append([]evidence.Ancestor{{PID: in.InstallerPID, Path: in.InstallerPath, CmdLine: in.InstallerCmdLine}}, in.InstallerAncestry...)
 	x.verdict = e.opts.Judge.JudgeInstall(in, installer, h, Surroundings{YoungService: e.youngService(in.Host, chain, in.Time, young),
-		LoginSource: e.sessions.from(in.Host, person(in.InstallerUsername, in.LoginUser), in.LogonID, in.Time)}, now)
+		LoginSource: e.sessions.from(in.Host, installerOf(in), in.LogonID, in.Time)}, now)
 	return nil
+}
+
+// installerOf is whose habit an install is.
+func installerOf(in *evidence.Install) string {
+	return nonEmpty(in.LoginUser, account(in.InstallerUsername, in.InstallerUID))
 }
 
 // installer is the process that installed a service: the one the source names, else
@@ -301,7 +306,7 @@ func (e *Engine) processOf(r *remembered, platform evidence.Platform) evidence.P
 	return evidence.Process{
 		Time: r.time, Platform: platform, Host: r.host, PID: r.pid, ParentPID: r.parent, Path: r.path, CmdLine: r.cmdline,
 		Username: r.username, LoginUser: r.loginUser, Session: r.session, LogonID: r.logonID,
-		UID: r.uid, CWD: r.cwd, ContainerID: r.containerID, LoginSource: r.loginSource, ArgsJoined: r.argsJoined, Ancestry: e.lineage.chain(r.host, r.pid, r.parent, r.time),
+		UID: r.uid, LoginUID: r.loginUID, CWD: r.cwd, ContainerID: r.containerID, LoginSource: r.loginSource, ArgsJoined: r.argsJoined, Ancestry: e.lineage.chainOf(*r),
 	}
 }
 

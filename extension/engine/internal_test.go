@@ -32,7 +32,11 @@ func TestLineage(t *testing.T) {
 		{"parent unknown", nil, started(20, 9, 4, "/x"), ""},
 		{"exec replaces", []*evidence.Process{started(9, 5, 3, "/sh"), started(9, 5, 3, "/python")}, started(20, 9, 4, "/x"), "9:/python"},
 		{"the id was used again before", []*evidence.Process{started(9, 5, 3, "/old"), started(9, 6, 10, "/new")}, started(20, 9, 11, "/x"), "9:/new"},
-		{"the id was used again after", []*evidence.Process{started(9, 5, 3, "/old"), started(9, 6, 10, "/new")}, started(20, 9, 4, "/x"), ""},
+		{"the id was used again after", []*evidence.Process{started(9, 5, 3, "/old"), started(9, 6, 10, "/new")}, started(20, 9, 4, "/x"), "9:/old"},
+		{"the id was used twice after", []*evidence.Process{started(9, 5, 3, "/old"), started(9, 6, 10, "/new"), started(9, 7, 20, "/newer")}, started(20, 9, 4, "/x"), "9:/old"},
+		{"the id was used only after", []*evidence.Process{started(9, 6, 10, "/new")}, started(20, 9, 4, "/x"), ""},
+		{"the same parent's next child, a day later", []*evidence.Process{started(9, 5, 3, "/old"), started(9, 5, 90003, "/new")}, started(20, 9, 4, "/x"), "9:/old"},
+		{"a parent's start was never seen", []*evidence.Process{under(started(9, 5, 3, "/bin/sh"), "/usr/sbin/nrpe")}, started(20, 9, 4, "/x"), "9:/bin/sh 5:/usr/sbin/nrpe"},
 		{"an ancestor's id was used again", []*evidence.Process{started(5, 1, 100, "/young"), started(9, 5, 3, "/bash")}, started(20, 9, 4, "/x"), "9:/bash"},
 		{"late evidence of an earlier one", []*evidence.Process{started(9, 6, 10, "/new"), started(9, 5, 3, "/old")}, started(20, 9, 11, "/x"), "9:/new"},
 		{"same second, clock off by one", []*evidence.Process{started(9, 5, 5, "/bash")}, started(20, 9, 4, "/x"), "9:/bash"},
@@ -50,6 +54,24 @@ func TestLineage(t *testing.T) {
 	}
 }
 
+func under(p *evidence.Process, parent string) *evidence.Process {
+	p.ParentPath = parent
+	return p
+}
+
+// TestLineageSparesParents starts far more than is remembered under one daemon.
+func TestLineageSparesParents(t *testing.T) {
+	l := newLineage()
+	l.remember(started(2, 1, 1, "/agent"))
+	for i := int64(0); i < 3*maxProcesses; i++ {
+		p := started(100+i, 2, 10+i, "/x")
+		l.remember(p)
+		if got := ancestry(l, p); got != "2:/agent" {
+			t.Fatalf("after %d starts: %q", i, got)
+		}
+	}
+}
+
 func TestLineageKeepsWhatTheSourceSays(t *testing.T) {
 	l := newLineage()
 	l.remember(started(9, 5, 3, "/bash"))
@@ -59,9 +81,14 @@ func TestLineageKeepsWhatTheSourceSays(t *testing.T) {
 		t.Errorf("%s, parent %s %s", got, p.ParentPath, p.ParentCmdLine)
 	}
 	p = started(20, 9, 4, "/x")
-	p.ParentPath = "/fish"
-	if l.complete(p); p.ParentPath != "/fish" || p.ParentCmdLine != "/bash -x" {
+	p.ParentPath = "/usr/bin/bash"
+	if l.complete(p); p.ParentPath != "/usr/bin/bash" || p.ParentCmdLine != "/bash -x" {
 		t.Errorf("parent %s %s", p.ParentPath, p.ParentCmdLine)
+	}
+	p = started(20, 9, 4, "/x")
+	p.ParentPath = "/fish" // not what has the id: nothing of that is known
+	if got := ancestry(l, p); got != "" || p.ParentPath != "/fish" || p.ParentCmdLine != "" {
+		t.Errorf("%q, parent %s %s", got, p.ParentPath, p.ParentCmdLine)
 	}
 }
 

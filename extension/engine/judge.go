@@ -11,6 +11,7 @@ import (
 	"github.com/osquery-rollcall/rollcall/extension/baseline"
 	"github.com/osquery-rollcall/rollcall/extension/cmdline"
 	"github.com/osquery-rollcall/rollcall/extension/cmdline/secret"
+	"github.com/osquery-rollcall/rollcall/extension/cmdline/winargv"
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 	"github.com/osquery-rollcall/rollcall/extension/rule"
 	"github.com/osquery-rollcall/rollcall/extension/score"
@@ -64,6 +65,9 @@ type Surroundings struct {
 	// YoungService names an ancestor that is an unattributed service younger than a
 	// day; empty for none.
 	YoungService string
+	// Under is the attribution of an ancestor that is a service younger than a day and
+	// a scanner's or a responder's.
+	Under attribution.Result
 	// LoginSource is where the login behind an install came from.
 	LoginSource string
 }
@@ -87,6 +91,9 @@ type Verdict struct {
 	// "young service"), and IOC the indicators that matched.
 	Lineage string
 	IOC     []string
+	// Routine names what a service or job of the host does, empty for what a person may
+	// have typed.
+	Routine string
 	// Critical and Sensitive are the entries of the configuration that name the host
 	// or the account, empty for none.
 	Critical, Sensitive string
@@ -201,11 +208,15 @@ func (j *Judge) verdict(p *evidence.Process, u understood, h History, around Sur
 		cmds = u.Commands // the rule is about the process: all of it counts
 	}
 	v.Lineage = lineageOf(p)
-	habit := habits(p, best.Family, h)
-	v.Attribution = attribution.Attribute(attribution.Facts{
-		Process: p, Canonical: raw, Concealed: score.Concealed(cmds), Lineage: v.Lineage, YoungService: around.YoungService,
-		Session: sessionOf(p, h), History: habit, Now: now,
-	}, j.Attribution)
+	facts := attribution.Facts{
+		Process: p, Canonical: raw, Concealed: score.Concealed(cmds), Lineage: v.Lineage, YoungService: around.YoungService, Under: around.Under,
+		RemoteTarget: v.RemoteHost, Session: sessionOf(p, h), History: habits(p, best.Family, h), Now: now,
+	}
+	if v.Routine = attribution.Routine(facts); v.Routine != "" && h != nil {
+		st, _ := h.Of(person(p), familyRoutine+v.Routine)
+		facts.History.Routine, _ = st.Habit(p.Time)
+	}
+	v.Attribution = attribution.Attribute(facts, j.Attribution)
 	factors := score.CommandFactors(p, cmds, len(families))
 	factors = append(factors, v.historyFactors(p, best, h, now)...)
 	setting := j.setting(p, p.Username, p.LoginUser)
@@ -216,6 +227,9 @@ func (j *Judge) verdict(p *evidence.Process, u understood, h History, around Sur
 		v.Lineage = "the young service " + around.YoungService
 	} else if v.Lineage != "" {
 		v.Lineage = attribution.Ancestor(v.Lineage)
+	}
+	if a := remoteAddr(p.LoginSource); a != "" && facts.Session.KnownSource == evidence.No && public(a) {
+		factors = append(factors, score.Factor{Name: "new_source", Evidence: fmt.Sprintf("%s never came from %s before", nonEmpty(person(p), "this user"), a)})
 	}
 	if a := remoteAddr(p.LoginSource); a != "" {
 		factors = append(factors, score.Factor{Name: "remote_session", Evidence: "the session came from " + a})
@@ -307,7 +321,8 @@ func better(a, b *rule.Rule) bool {
 const (
 	familySession = "@session"
 	familyInstall = "@install"
-	familyRoot    = "@root" // became root, or elevated, as the system allows
+	familyRoot    = "@root"     // became root, or elevated, as the system allows
+	familyRoutine = "@routine " // and what a service or job of the host does, by its name
 )
 
 // familyFrom is the family under which it is learned where a user comes from: the
@@ -327,11 +342,11 @@ func familyFrom(addr string) string {
 
 // habits are the days a user has of a family before today.
 func habits(p *evidence.Process, family string, h History) attribution.History {
-	out := attribution.History{Interactive: interactive(p)}
+	out := attribution.History{Interactive: interactive(p), Remote: p.Platform == evidence.Windows && personal(p) && remotely(p)}
 	if h == nil {
 		return out
 	}
-	user := person(p.Username, p.LoginUser)
+	user := person(p)
 	st, _ := h.Of(user, family)
 	out.Days, out.SameHours = st.Habit(p.Time)
 	out.LastSeen = st.LastSeen
@@ -355,7 +370,7 @@ func sessionOf(p *evidence.Process, h History) attribution.Session {
 	if s.RemoteAddr == "" || h == nil {
 		return s
 	}
-	user := person(p.Username, p.LoginUser)
+	user := person(p)
 	st, _ := h.Of(user, familyFrom(s.RemoteAddr))
 	days, _ := st.Habit(p.Time)
 	habit, _ := h.Of(user, familySession)
@@ -370,22 +385,87 @@ func sessionOf(p *evidence.Process, h History) attribution.Session {
 }
 
 // person is whose habit something is: who logged in, where that is known.
-func person(username, login string) string {
-	if login != "" {
-		return login
-	}
-	return username
+func person(p *evidence.Process) string {
+	return nonEmpty(account(p.LoginUser, p.LoginUID), account(p.Username, p.UID))
 }
 
 // interactive reports whether a person works in the process's session.
 func interactive(p *evidence.Process) bool {
 	switch {
+	case p.Platform == evidence.Windows && p.Session != "":
+		return p.Session != "0"
 	case p.Platform == evidence.Windows:
-		return p.Session != "" && p.Session != "0"
+		return personal(p) && !remotely(p) // Security 4688 has no session
 	case p.TTY != "" && p.TTY != "?":
 		return true
 	}
-	return p.LoginUser != "" && p.Session != "" && p.Session != "4294967295"
+	if account(p.LoginUser, p.LoginUID) != "" {
+		if (p.LoginUID == "0" || p.LoginUser == "root") && throughCron(p) {
+			return false // the host's own jobs
+		}
+		return !noLogin(p.Session) || remoteAddr(p.LoginSource) != "" || throughLogin(p)
+	}
+	// Some sources tell nothing of logins (bpf_process_events, es_process_events).
+	return p.LoginUID == "" && p.UID != "" && p.UID != "0" && throughLogin(p)
+}
+
+// logins are programs below which a person works.
+var logins = map[string]bool{
+	"sshd": true, "sshd-session": true, "login": true, "gdm-session-worker": true, "gnome-terminal-server": true, "konsole": true, "xfce4-terminal": true, "tmux": true, "tmux: server": true, "screen": true,
+	"terminal": true, "iterm2": true, "warp": true, "loginwindow": true,
+}
+
+// throughCron reports whether cron started it: it gives its jobs a login and a
+// session, but nobody is there.
+func throughCron(p *evidence.Process) bool {
+	for _, a := range chainOf(p.Ancestry, p.ParentPID, p.ParentPath, p.ParentCmdLine) {
+		switch winargv.Base(a.Path) {
+		case "cron", "crond", "anacron":
+			return p.TTY == "" || p.TTY == "?"
+		}
+	}
+	return false
+}
+
+// throughLogin reports whether a process descends from a login or a terminal.
+func throughLogin(p *evidence.Process) bool {
+	for _, a := range chainOf(p.Ancestry, p.ParentPID, p.ParentPath, p.ParentCmdLine) {
+		if logins[winargv.Base(a.Path)] {
+			return true
+		}
+	}
+	return false
+}
+
+// personal reports whether an account of Windows can be a person's: no account of the
+// system, of services or of the machine.
+func personal(p *evidence.Process) bool {
+	if p.Platform != evidence.Windows {
+		return false
+	}
+	if strings.HasPrefix(p.UID, "S-1-") {
+		return strings.HasPrefix(p.UID, "S-1-5-21-") && !strings.HasSuffix(p.Username, "$") || strings.HasPrefix(p.UID, "S-1-12-1-")
+	}
+	domain, _, _ := strings.Cut(strings.ToLower(p.Username), `\`)
+	switch domain {
+	case "", "system", "nt authority", "nt service", "iis apppool", "window manager", "font driver host":
+		return false
+	}
+	return !strings.HasSuffix(p.Username, "$")
+}
+
+// remotely reports whether a process of Windows runs for somebody elsewhere, without
+// a session of theirs.
+func remotely(p *evidence.Process) bool {
+	for _, a := range chainOf(p.Ancestry, p.ParentPID, p.ParentPath, p.ParentCmdLine) {
+		switch winargv.Base(a.Path) {
+		case "wsmprovhost", "winrshost", "wmiprvse", "sshd", "services", "psexesvc", "svchost":
+			return true
+		case "explorer", "userinit", "winlogon":
+			return false
+		}
+	}
+	return false
 }
 
 // somebody reports whether a person can be behind a process: what services and timers
@@ -395,7 +475,13 @@ func somebody(p *evidence.Process) bool {
 		u := strings.ToLower(p.Username)
 		return p.Session != "0" && p.LogonID != "0x3e7" && !strings.HasPrefix(u, "nt ") && u != "system" && !strings.HasSuffix(u, "$")
 	}
-	return interactive(p) || p.LoginUser != "" || p.LoginUID == "" && p.Ancestry == nil
+	return !throughCron(p) && (interactive(p) || p.LoginUser != "" || p.LoginUID == "" && p.Ancestry == nil)
+}
+
+// public reports whether an address is one of the Internet's.
+func public(addr string) bool {
+	a, err := netip.ParseAddr(addr)
+	return err == nil && a.Unmap().IsGlobalUnicast() && !a.Unmap().IsPrivate()
 }
 
 // remoteAddr is the address in a login source, empty for a terminal or this host.
@@ -410,7 +496,7 @@ func (v *Verdict) historyFactors(p *evidence.Process, r *rule.Rule, h History, n
 	if h == nil || r.Scope == rule.ScopeSingle {
 		return nil
 	}
-	who := person(p.Username, p.LoginUser)
+	who := person(p)
 	st, host := h.Of(who, r.Family)
 	who = nonEmpty(who, "this user")
 	switch {

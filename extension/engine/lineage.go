@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/osquery-rollcall/rollcall/extension/cmdline/winargv"
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 )
 
@@ -14,6 +15,13 @@ const (
 	maxAncestors = 16
 	// maxRemembered bounds a remembered command line, in bytes.
 	maxRemembered = 1024
+	// maxHolders bounds how many processes that had the same id are looked through,
+	// and maxSpared how many parents are spared for one new entry.
+	maxHolders = 256
+	maxSpared  = 64
+	// execWithin is for how long after its start a process that runs another program
+	// is told from one that got its id later, from the same parent; seconds.
+	execWithin = 6 * 3600
 )
 
 // remembered is what later events need of an earlier process.
@@ -28,10 +36,14 @@ type remembered struct {
 	session     string
 	logonID     string
 	uid         string
+	loginUID    string
 	cwd         string
 	containerID string
 	loginSource string
 	argsJoined  bool
+	// parentPath and parentCmdline are what the source itself told of the parent, for
+	// when the parent's own start was never seen.
+	parentPath, parentCmdline string
 }
 
 // processKey names a process among those of several hosts.
@@ -46,15 +58,21 @@ type packed struct {
 	host              string
 	pid, parent, time int64
 	texts             string
-	ends              [10]uint32
+	ends              [13]uint32
 	argsJoined        bool
+	// parental says that it was somebody's parent since the ring last came by.
+	parental bool
+	// earlier is the index in the ring of the process that had the id before, -1 for
+	// none. It holds only while that entry is still of this id, and older.
+	earlier int32
 }
 
 func (r *packed) key() processKey { return processKey{r.host, r.pid} }
 
 func pack(p *evidence.Process) packed {
-	r := packed{host: p.Host, pid: p.PID, parent: p.ParentPID, time: p.Time, argsJoined: p.ArgsJoined}
-	texts := [len(r.ends)]string{p.Path, p.CmdLine[:min(len(p.CmdLine), maxRemembered)], p.Username, p.LoginUser, p.Session, p.LogonID, p.UID, p.CWD, p.ContainerID, p.LoginSource}
+	r := packed{host: p.Host, pid: p.PID, parent: p.ParentPID, time: p.Time, argsJoined: p.ArgsJoined, earlier: -1}
+	texts := [len(r.ends)]string{p.Path, p.CmdLine[:min(len(p.CmdLine), maxRemembered)], p.Username, p.LoginUser, p.Session, p.LogonID, p.UID, p.CWD, p.ContainerID, p.LoginSource,
+		p.LoginUID, p.ParentPath, p.ParentCmdLine[:min(len(p.ParentCmdLine), maxRemembered)]}
 	r.texts = strings.Join(texts[:], "")
 	end := 0
 	for i := range texts {
@@ -73,12 +91,16 @@ func (r *packed) unpack() remembered {
 	}
 	return remembered{host: r.host, pid: r.pid, parent: r.parent, time: r.time, argsJoined: r.argsJoined,
 		path: next(0), cmdline: next(1), username: next(2), loginUser: next(3), session: next(4), logonID: next(5), uid: next(6),
-		cwd: next(7), containerID: next(8), loginSource: next(9)}
+		cwd: next(7), containerID: next(8), loginSource: next(9), loginUID: next(10), parentPath: next(11), parentCmdline: next(12)}
 }
 
 // lineage remembers the processes seen last, so that events that name only a
 // parent's id get its program and ancestry, also when it has ended since. A ring
-// of fixed size: the oldest entry makes room.
+// of fixed size: the oldest entry makes room, unless it was a parent lately: what
+// runs for months and starts others is not forgotten for what they start.
+//
+// Recorded evidence comes in large pieces, in which an id is used again and again:
+// the processes that had an id are chained, newest first.
 type lineage struct {
 	ring  []packed
 	next  int
@@ -98,24 +120,43 @@ func (l *lineage) remember(p *evidence.Process) {
 		if l.ring[i].time > p.Time {
 			return // late evidence of an earlier process does not replace a later one
 		}
-		if l.ring[i].parent == p.ParentPID {
+		if l.ring[i].parent == p.ParentPID && p.Time-l.ring[i].time < execWithin {
 			// The same process ran another program (exec): what it is now counts for
 			// its children.
+			r.earlier, r.parental = l.ring[i].earlier, l.ring[i].parental
 			l.ring[i] = r
 			return
 		}
+		r.earlier = int32(i)
 	}
+	i := l.room()
+	if i == int(r.earlier) {
+		r.earlier = -1
+	}
+	l.ring[i] = r
+	l.byPID[r.key()] = i
+}
+
+// room is the place of the next entry: a new one, or that of the oldest entry that
+// was nobody's parent lately.
+func (l *lineage) room() int {
 	if len(l.ring) < maxProcesses {
-		l.byPID[r.key()] = len(l.ring)
-		l.ring = append(l.ring, r)
-		return
+		l.ring = append(l.ring, packed{})
+		return len(l.ring) - 1
 	}
-	if old := &l.ring[l.next]; l.byPID[old.key()] == l.next {
+	for range maxSpared {
+		if !l.ring[l.next].parental {
+			break
+		}
+		l.ring[l.next].parental = false
+		l.next = (l.next + 1) % maxProcesses
+	}
+	i := l.next
+	if old := &l.ring[i]; l.byPID[old.key()] == i {
 		delete(l.byPID, old.key())
 	}
-	l.ring[l.next] = r
-	l.byPID[r.key()] = l.next
 	l.next = (l.next + 1) % maxProcesses
+	return i
 }
 
 // complete fills in the parent and ancestry that the source did not give.
@@ -135,32 +176,90 @@ func (l *lineage) complete(p *evidence.Process) {
 }
 
 func (l *lineage) ancestors(p *evidence.Process) {
-	p.Ancestry = l.chain(p.Host, p.PID, p.ParentPID, p.Time)
+	p.Ancestry = l.chainOf(remembered{host: p.Host, pid: p.PID, parent: p.ParentPID, time: p.Time, parentPath: p.ParentPath, parentCmdline: p.ParentCmdLine})
 }
 
 // find returns the process that had an id at a time, if it is remembered and the id was
 // not used again since.
 func (l *lineage) find(host string, pid, at int64) (r remembered, ok bool) {
-	i, ok := l.byPID[processKey{host, pid}]
-	if !ok || pid <= 0 || l.ring[i].time > at+1 {
+	i := l.holder(host, pid, at)
+	if i < 0 {
 		return r, false
 	}
 	return l.ring[i].unpack(), true
 }
 
+// holder is the index of the process that had an id at a time, -1 for none.
+func (l *lineage) holder(host string, pid, at int64) int {
+	key := processKey{host, pid}
+	i, ok := l.byPID[key]
+	if !ok || pid <= 0 {
+		return -1
+	}
+	for range maxHolders {
+		r := &l.ring[i]
+		if r.time <= at+1 {
+			return i
+		}
+		if r.earlier < 0 || l.ring[r.earlier].key() != key || l.ring[r.earlier].time > r.time {
+			return -1
+		}
+		i = int(r.earlier)
+	}
+	return -1
+}
+
 // chain is the ancestry of a process, its parent first.
-func (l *lineage) chain(host string, own, parent, at int64) (out []evidence.Ancestor) {
-	seen := map[int64]bool{own: true}
-	for pid, before := parent, at; len(out) < maxAncestors && pid > 0 && !seen[pid]; {
-		seen[pid] = true
-		r, ok := l.find(host, pid, before)
-		if !ok {
+func (l *lineage) chain(host string, own, parent, at int64) []evidence.Ancestor {
+	return l.chainOf(remembered{host: host, pid: own, parent: parent, time: at})
+}
+
+// chainOf is the ancestry of a process, its parent first. What a source itself says
+// of a parent counts for more than a process that once had its id.
+func (l *lineage) chainOf(child remembered) (out []evidence.Ancestor) {
+	host, seen := child.host, map[int64]bool{child.pid: true}
+	for len(out) < maxAncestors && child.parent > 0 && !seen[child.parent] {
+		seen[child.parent] = true
+		i := l.holder(host, child.parent, child.time)
+		var r remembered
+		if i >= 0 {
+			r = l.ring[i].unpack()
+		}
+		if i < 0 || child.parentPath != "" && winargv.Base(r.path) != winargv.Base(child.parentPath) {
+			// A parent of the process itself is in its own fields.
+			if len(out) > 0 && (child.parentPath != "" || child.parentCmdline != "") {
+				out = append(out, evidence.Ancestor{PID: child.parent, Path: child.parentPath, CmdLine: child.parentCmdline})
+			}
 			break
 		}
+		l.ring[i].parental = true
 		out = append(out, evidence.Ancestor{PID: r.pid, Path: r.path, CmdLine: r.cmdline})
-		pid, before = r.parent, r.time
+		child = r
 	}
 	return out
+}
+
+// caller is who called sudo or its like, where the source tells of root alone: the
+// user of the nearest ancestor above it.
+func (l *lineage) caller(p *evidence.Process) string {
+	if p.Platform == evidence.Windows || p.UID != "0" && p.Username != "root" {
+		return ""
+	}
+	became := launchers[winargv.Base(p.Path)]
+	for _, a := range p.Ancestry {
+		r, ok := l.find(p.Host, a.PID, p.Time)
+		if !ok {
+			return ""
+		}
+		if became && r.username != "" && r.username != "root" && r.uid != "0" {
+			return r.username
+		}
+		switch winargv.Base(a.Path) {
+		case "sudo", "su", "doas", "pkexec":
+			became = true
+		}
+	}
+	return ""
 }
 
 // around returns the processes that started on a host from before to after seconds

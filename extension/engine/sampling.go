@@ -78,7 +78,7 @@ func (s *sampling) thin(b *store.Batch, now time.Time) {
 		s.text = fmt.Sprintf("a flood of commands: %d bursts brought more rows than are stored, they are counted in service_discovery_bursts", max(floods, 1))
 		if worst != "" {
 			ev := groups[worst][0]
-			s.text += fmt.Sprintf("; the largest by %s: %s", nonEmpty(person(ev.Process.Username, ev.Process.LoginUser), "an unknown user"), clip(ev.Canonical, 200))
+			s.text += fmt.Sprintf("; the largest by %s: %s", nonEmpty(person(&ev.Process), "an unknown user"), clip(ev.Canonical, 200))
 		}
 	}
 }

@@ -175,7 +175,7 @@ func sameStart(p, q *evidence.Process) bool {
 	if named(p.Source, q.Source) {
 		return p.EID == q.EID && p.Time == q.Time
 	}
-	who, other := person(p.Username, p.LoginUser), person(q.Username, q.LoginUser)
+	who, other := person(p), person(q)
 	return who != "" && (strings.EqualFold(who, other) || p.Username != "" && strings.EqualFold(p.Username, q.Username) && (p.LoginUser == "" || q.LoginUser == ""))
 }
 

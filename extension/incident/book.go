@@ -505,10 +505,23 @@ func (x *Burst) judge(w score.Weights) {
 			Evidence: fmt.Sprintf("%s by the same user near by", strings.Join(list, ", "))})
 	}
 	v := score.Raise(score.Verdict{Score: best.Score, Severity: best.Severity, Reasons: best.Reasons}, more, w)
-	if x.Loose == nil && !x.Best.Attribution.Weak() { // somebody's legitimate operation is no chain
+	if x.Loose == nil && (!x.Best.Attribution.Weak() || x.Best.Attribution.Kind == attribution.Management || x.plainWork()) {
+		// Somebody's legitimate operation is no chain, and agents and administrators ask
+		// in several ways.
 		v = score.Verdict{Score: best.Score, Severity: best.Severity, Reasons: best.Reasons}
 	}
 	x.Score, x.Severity, x.Reasons = v.Score, v.Severity, v.Reasons
+}
+
+// plainWork reports whether an administrator at work, of whom no more is known, asked
+// for all to see: nothing was put aside, hidden or meant for another host.
+func (x *Burst) plainWork() bool {
+	for _, name := range []string{"output_to_file", "hidden_window", "obfuscated", "encoded", "renamed_binary", "remote_target", "remote_execution"} {
+		if factor(x.Best.Reasons, name) {
+			return false
+		}
+	}
+	return x.Best.Attribution.Kind == attribution.KnownUser && factor(x.Best.Reasons, "elevated")
 }
 
 func factor(reasons []score.Reason, name string) bool {
@@ -681,11 +694,16 @@ func (b *Book) follows(x *Burst, in *Install) string {
 	}
 	// Somebody else's install counts when nobody's legitimate operation listed the
 	// services, and soon.
-	if x.Loose == nil || in.Time > x.End+b.cfg.After || in.attributed() {
+	if x.Loose == nil && (!x.weak() || in.Score < b.cfg.EscalateCommand) || in.Time > x.End+b.cfg.After || in.attributed() {
 		return ""
 	}
 	return ByHost
 }
+
+// weak reports whether all that accounts for a burst is that somebody works here, or
+// that a service or agent of the host asked: nothing that a striking install soon
+// after it would follow from.
+func (x *Burst) weak() bool { return x.Loose == nil && !x.Strong && x.Best.Attribution.Weak() }
 
 // install puts an install into the incident it belongs to, or opens one.
 func (b *Book) install(in Install) {
@@ -766,7 +784,8 @@ func (x *Incident) leftOut(kind string) {
 
 // remember keeps what a young service is told by.
 func (h *hostBook) remember(in Install) {
-	if in.Action == evidence.Created && !in.attributed() {
+	k := in.Attribution.Kind
+	if in.Action == evidence.Created && (!in.attributed() || k == attribution.Scanner || k == attribution.Case) {
 		h.installs = bounded(insert(h.installs, in, func(i Install) int64 { return i.Time }), 256)
 	}
 }
@@ -780,11 +799,27 @@ func (b *Book) YoungService(host, path, cmdline string, t int64) string {
 		return ""
 	}
 	for _, in := range slices.Backward(h.installs) {
-		if in.Time <= t && t-in.Time < 86400 && in.Runs(path, cmdline) {
+		if in.Time <= t && t-in.Time < 86400 && !in.attributed() && in.Runs(path, cmdline) {
 			return in.Name
 		}
 	}
 	return ""
+}
+
+// Under is whose a service is that was installed less than a day before t, by a
+// scanner or a responder, and that a process with this image and command line is the
+// main process of.
+func (b *Book) Under(host, path, cmdline string, t int64) attribution.Result {
+	h := b.hosts[strings.ToLower(host)]
+	if h == nil || path == "" {
+		return attribution.Result{}
+	}
+	for _, in := range slices.Backward(h.installs) {
+		if in.Time <= t && t-in.Time < 86400 && in.attributed() && in.Runs(path, cmdline) {
+			return in.Attribution
+		}
+	}
+	return attribution.Result{}
 }
 
 // Runs reports whether a process with this image and command line is the service's

@@ -117,7 +117,7 @@ func (b *Book) findings(x *Incident) Findings {
 			f.Never = include(f.Never, "a command under "+y.Best.Never, maxShown)
 		}
 		if y.Loose == nil {
-			if y.Best.Attribution.Weak() && !y.Strong && y.Score >= b.cfg.EscalateCommand {
+			if y.weak() && y.Score >= b.cfg.EscalateCommand {
 				// That somebody works here accounts for a look at services, not for this.
 				f.LooseCommand = max(f.LooseCommand, y.Score)
 				continue
@@ -127,6 +127,12 @@ func (b *Book) findings(x *Incident) Findings {
 		}
 		if y.Loose.Never != "" {
 			f.Never = include(f.Never, "a command under "+y.Loose.Never, maxShown)
+		}
+		if y.Loose.Score < b.cfg.Review && y.Best.Attribution.Attributed() && y.Score < b.cfg.EscalateCommand {
+			// Somebody's listing, and beside it questions that nobody minds.
+			f.LooseCommand = max(f.LooseCommand, y.Loose.Score)
+			attributed(y.Score, y.Best.Attribution)
+			continue
 		}
 		f.LooseCommand = max(f.LooseCommand, y.Loose.Score, y.Score)
 		f.Critical, f.Sensitive = nonEmpty(f.Critical, y.Loose.Critical), nonEmpty(f.Sensitive, y.Loose.Sensitive)

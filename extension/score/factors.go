@@ -55,11 +55,67 @@ func SuspiciousAncestor(p *evidence.Process) (category, name string) {
 		if c, n := look(a.Path); c != "" {
 			return c, n
 		}
+		if n := webRuntime(a.Path, a.CmdLine); n != "" {
+			return "web", a.Path + " (" + n + ")"
+		}
 	}
 	if len(p.Ancestry) == 0 {
+		if n := webRuntime(p.ParentPath, p.ParentCmdLine); n != "" {
+			return "web", p.ParentPath + " (" + n + ")"
+		}
 		return look(p.ParentPath)
 	}
 	return "", ""
+}
+
+// webRuntimes are words of the command lines with which runtimes of languages serve
+// the web, by the runtime's name.
+var webRuntimes = map[string][]string{
+	"java":   {"org.apache.catalina.", "-dcatalina.", "org.eclipse.jetty", "jetty-", "weblogic.server", "jboss-modules", "org.jboss.", "org.wildfly", "com.ibm.ws."},
+	"python": {"/gunicorn", "/uwsgi", "/uvicorn", "/hypercorn", "/daphne"},
+	"ruby":   {"/puma", "/unicorn", "/passenger", "/thin "},
+}
+
+// webRuntime is the word that tells that a runtime serves the web, empty for none.
+func webRuntime(path, line string) string {
+	b := strings.TrimSuffix(strings.ToLower(path[strings.LastIndexAny(path, `/\`)+1:]), ".exe")
+	words := webRuntimes[strings.TrimRight(b, "w0123456789.")]
+	if words == nil || len(line) > 1<<16 {
+		return ""
+	}
+	line = strings.ToLower(line)
+	for _, w := range words {
+		if strings.Contains(line, w) {
+			return strings.Trim(w, "/- .")
+		}
+	}
+	return ""
+}
+
+// everybodys are directories that every user can write into.
+var everybodys = []string{"/tmp/", "/var/tmp/", "/dev/shm/", "/private/tmp/", "/private/var/tmp/", "/users/shared/", `c:\users\public\`, `c:\windows\temp\`, `c:\perflogs\`, `c:\$recycle.bin\`}
+
+// temporaryAncestor is the nearest ancestor whose program lies where every user can
+// write, empty for none.
+func temporaryAncestor(p *evidence.Process) string {
+	in := func(path string) bool {
+		path = strings.ToLower(path)
+		for _, d := range everybodys {
+			if strings.HasPrefix(path, d) {
+				return true
+			}
+		}
+		return false
+	}
+	if len(p.Ancestry) == 0 && in(p.ParentPath) {
+		return p.ParentPath
+	}
+	for i, a := range p.Ancestry {
+		if i < 8 && in(a.Path) {
+			return a.Path
+		}
+	}
+	return ""
 }
 
 // Concealed reports whether a command was hidden in a way ordinary use is not.
@@ -138,6 +194,9 @@ func CommandFactors(p *evidence.Process, cmds []cmdline.Command, families int) [
 	}
 	if category, name := SuspiciousAncestor(p); category != "" {
 		out = append(out, Factor{Name: category + "_ancestor", Evidence: name})
+	}
+	if name := temporaryAncestor(p); name != "" {
+		out = append(out, Factor{Name: "temporary_ancestor", Evidence: name})
 	}
 	if elevated(p) {
 		if unauthorised(p) {

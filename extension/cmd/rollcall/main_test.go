@@ -77,7 +77,7 @@ type=EXECVE msg=audit(1795676400.123:42): argc=3 a0="systemctl" a1="list-units" 
 		t.Fatal(err)
 	}
 	code, out, errs := call(t, "", "query", "--from", log, "--format", "csv", "SELECT incident_id, host, host_uuid FROM service_incidents")
-	if want := "incident_id,host,host_uuid\n365d7781a3c3d0429bac,,\n"; code != 0 || out != want {
+	if want := "incident_id,host,host_uuid\n181dd6c0177ba596e75f,,\n"; code != 0 || out != want {
 		t.Errorf("exit %d, %q, want %q; %s", code, out, want, errs)
 	}
 	code, out, errs = call(t, "", "query", "--from", log, "--format", "csv", "SELECT host FROM service_discovery_events")

@@ -14,6 +14,7 @@ import (
 	"github.com/osquery-rollcall/rollcall/extension/source/core"
 	"github.com/osquery-rollcall/rollcall/extension/source/files/fieldmap"
 	"github.com/osquery-rollcall/rollcall/extension/source/files/syslog"
+	"github.com/osquery-rollcall/rollcall/extension/source/winevent"
 )
 
 // The bounds of what one line of JSON can hold.
@@ -34,6 +35,7 @@ type jsonDecoder struct {
 	journal   *syslog.Decoder
 	audit     *auditlog.Decoder
 	inventory inventory
+	windows   winevent.Reader
 	rows      int
 }
 
@@ -41,6 +43,7 @@ type jsonDecoder struct {
 func (d *jsonDecoder) flush(to *evidence.Batch) {
 	d.journal.Flush(to)
 	d.inventory.flush(to)
+	d.windows.Flush(to)
 }
 
 // decodeObject reads one JSON object.
@@ -81,6 +84,9 @@ func (d *jsonDecoder) read(o fieldmap.Object, depth int, to *evidence.Batch) (ki
 	}
 	if source, _ := d.maps.Read(o, fieldmap.File, fieldmap.About{}, to); source != "" {
 		return source
+	}
+	if d.event(o, to) {
+		return KindWindows
 	}
 	if depth == maxUnwrap {
 		return ""
@@ -171,6 +177,12 @@ func (d *jsonDecoder) resultRows(rows []any, about fieldmap.About, run string, r
 			continue
 		}
 		var got evidence.Batch
+		if e, ok := windowsRow(row, about); ok {
+			if !removed {
+				d.windows.Read(e, to)
+			}
+			continue
+		}
 		if isUserEvent(row) {
 			d.userEvent(row, about, &got)
 		} else {
