@@ -28,7 +28,7 @@ import (
 // in a test takes longer.
 const patience = time.Minute
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/Microsoft/go-winio.ioCompletionProcessor")) }
 
 // pets is a table whose generator a test may replace.
 func pets(generate table.GenerateFunc) *tables.Table {
