@@ -28,7 +28,9 @@ import (
 // in a test takes longer.
 const patience = time.Minute
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/Microsoft/go-winio.ioCompletionProcessor")) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/Microsoft/go-winio.ioCompletionProcessor"))
+}
 
 // pets is a table whose generator a test may replace.
 func pets(generate table.GenerateFunc) *tables.Table {

@@ -25,7 +25,9 @@ import (
 	"github.com/osquery-rollcall/rollcall/tests/fakecore"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/Microsoft/go-winio.ioCompletionProcessor")) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/Microsoft/go-winio.ioCompletionProcessor"))
+}
 
 func newClient(t testing.TB, fake *fakecore.Core, opts core.ClientOptions) *core.Client {
 	t.Helper()
