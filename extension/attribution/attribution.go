@@ -76,6 +76,9 @@ type Facts struct {
 	RemoteTarget string
 
 	Session Session
+	// Visits are the logons to this host over the network shortly before an install
+	// that names nobody.
+	Visits []Visit
 	// ProgramPackaged and RootOnly are about the program that Ask names: whether a
 	// package owns it, and whether it lies where only root or SYSTEM writes.
 	ProgramPackaged evidence.Tristate
@@ -105,6 +108,9 @@ type Session struct {
 	// KnownSource says whether this user came from there on earlier days.
 	KnownSource evidence.Tristate
 }
+
+// Visit is a logon over the network: who, and from which address.
+type Visit struct{ User, From string }
 
 // History is what is known of the user's earlier days, today left out. For an
 // install it is about whoever installed.

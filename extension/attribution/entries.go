@@ -3,6 +3,7 @@ package attribution
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
@@ -232,10 +233,12 @@ func inherited(f *Facts, k Kind) Result {
 	return Result{Kind: k, Subject: f.Under.Subject, Basis: "under a service of " + f.Under.Subject + ": " + f.Under.Basis, Strength: 0.9 * f.Under.Strength}
 }
 
-// temporary are the names of services that scanners install for as long as they
-// look, lower case.
+// tools are the names of the services of tools that run commands elsewhere, for
+// scanners and anybody else, and temporary those of services that scanners install for
+// as long as they look; lower case.
+var tools = []string{"psexesvc*", "paexec*", "csexec*", "remcomsvc*", "winexesvc*", "xcmdsvc*"}
+
 var temporary = []string{
-	"psexesvc*", "paexec*", "csexec*", "remcomsvc*", "winexesvc*", "xcmdsvc*",
 	"nessus*", "tenable_mw_scan*", "tenable nessus*", "qualys*", "rapid7*", "r7_*", "insightvm*", "nexpose*", "openvas*", "gvm_*", "lansweeper*", "lsremote*", "spiceworks*", "device42*",
 }
 
@@ -253,10 +256,14 @@ func scanner(f *Facts, a *actor, c *Config) Result {
 			return inherited(f, Scanner)
 		}
 		who := matching(e.Users, a)
-		if who == "" {
-			continue
-		}
 		from, ok := f.from(a, e.Sources)
+		visited := false
+		if who == "" {
+			if who, from, visited = f.visited(a, e); !visited {
+				continue
+			}
+			ok = true
+		}
 		switch {
 		case !ok:
 			why = fmt.Sprintf("%s is the account of the scanner %s, but it came from %s", clip(who), e.Name, nonEmpty(from, "an unknown address"))
@@ -264,12 +271,15 @@ func scanner(f *Facts, a *actor, c *Config) Result {
 			why = fmt.Sprintf("the scanner %s came outside its schedule", e.Name)
 		case over(e.Expires, f.Now):
 			why = fmt.Sprintf("the entry of the scanner %s has expired", e.Name)
-		case a.what == "install" && !temporaryService(f.Install, e.Services):
+		case a.what == "install" && !temporaryService(f.Install, e.Services, visited):
 			why = fmt.Sprintf("the scanner %s installed %s, which is no temporary service of its", e.Name, clip(f.Install.Name))
 		default:
 			basis := fmt.Sprintf("%s from %s", clip(who), from)
 			if written != "" {
 				basis += ", scheduled " + written
+			}
+			if visited {
+				return Result{Kind: Scanner, Subject: e.Name, Basis: basis + ", who logged on just before: " + e.Reason, Strength: 0.8}
 			}
 			return Result{Kind: Scanner, Subject: e.Name, Basis: basis + ": " + e.Reason, Strength: 0.9}
 		}
@@ -277,9 +287,39 @@ func scanner(f *Facts, a *actor, c *Config) Result {
 	return near(why)
 }
 
-func temporaryService(in *evidence.Install, more []string) bool {
+// visited finds the scanner's logon before an install of which nobody is told: the
+// manager of services records no installer.
+func (f *Facts) visited(a *actor, e *Authorised) (who, from string, ok bool) {
+	if a.what != "install" || len(a.all) > 0 || a.user != "" || a.login != "" || a.uid != "" {
+		return "", "", false
+	}
+	for _, v := range f.Visits {
+		addr, err := netip.ParseAddr(strings.TrimSpace(v.From))
+		if err != nil {
+			continue
+		}
+		if _, named := anyGlob(e.Users, v.User); !named {
+			continue
+		}
+		for _, s := range e.Sources {
+			if n, err := parseNetwork(s); err == nil && n.Contains(addr.Unmap().WithZone("")) {
+				return v.User, v.From, true
+			}
+		}
+	}
+	return "", "", false
+}
+
+// temporaryService reports whether a service is one of those a scanner installs for as
+// long as it looks. Where only its logon tells whose it is, a tool that anybody uses
+// to run commands elsewhere is not.
+func temporaryService(in *evidence.Install, more []string, visited bool) bool {
+	usual := temporary
+	if !visited {
+		usual = slices.Concat(tools, temporary)
+	}
 	for _, name := range []string{in.Name, in.DisplayName} {
-		if _, ok := anyGlob(temporary, name); ok {
+		if _, ok := anyGlob(usual, name); ok {
 			return true
 		}
 		if _, ok := anyGlob(more, name); ok {

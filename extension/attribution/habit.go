@@ -43,13 +43,17 @@ func knownUser(f *Facts, a *actor, c *Config) Result {
 	if !h.Interactive && h.Administrator == evidence.Yes && h.UserDays > 0 && f.Session.KnownSource == evidence.Yes && a.what == "command" {
 		return Result{Kind: KnownUser, Subject: who, Basis: fmt.Sprintf("an administrator of this host, who worked here on %s before, from where they come from", days(h.UserDays)), Strength: 0.15}
 	}
+	inside, why := c.Business(a.at(f.Now))
 	if !h.Interactive {
+		// The same as at a desktop, below: it accounts for a look at the services alone.
+		if inside && c.BusinessHours.Declared() && h.Elevated && f.Session.RemoteAddr != "" && f.ownNetwork(a) && a.what == "command" && a.remoteShell() {
+			return Result{Kind: KnownUser, Subject: who, Basis: "somebody at work, with administrator's rights in a remote shell from " + f.Session.RemoteAddr + "; " + why, Strength: Weak}
+		}
 		return near(fmt.Sprintf("%s did so from elsewhere on %s before, at these hours on %d", who, days(h.Days), h.SameHours))
 	}
 	if h.Administrator == evidence.Yes && h.UserDays > 0 && f.Session.KnownSource == evidence.Yes && a.what == "command" {
 		return Result{Kind: KnownUser, Subject: who, Basis: fmt.Sprintf("an administrator of this host, who worked here on %s before and came from where they come from", days(h.UserDays)), Strength: 0.15}
 	}
-	inside, why := c.Business(a.at(f.Now))
 	if h.UserDays >= limits.userDays() && inside && (!f.remote(a) || f.Session.KnownSource == evidence.Yes) {
 		return Result{Kind: KnownUser, Subject: who, Basis: fmt.Sprintf("worked here on %s before; %s", days(h.UserDays), why), Strength: 0.3}
 	}
@@ -68,6 +72,17 @@ func knownUser(f *Facts, a *actor, c *Config) Result {
 		}
 	}
 	return near(fmt.Sprintf("%s did so on %s before, at these hours on %d, and worked here on %d", who, days(h.Days), h.SameHours, h.UserDays))
+}
+
+// remoteShell reports whether it runs in Windows' own shell for administrators
+// elsewhere: WMI and services run single commands, for tools.
+func (a *actor) remoteShell() bool {
+	for _, p := range a.chain() {
+		if b := base(p.Path); sessions[b] {
+			return a.platform == evidence.Windows && (b == "wsmprovhost" || b == "winrshost") && rootOnly(p.Path, a.platform)
+		}
+	}
+	return false
 }
 
 // newSource says that the session came from where its user never came from; empty

@@ -272,6 +272,16 @@ func TestScanner(t *testing.T) {
 	under := func(subject string, kind attribution.Kind) attribution.Facts {
 		return attribution.Facts{Process: windows("SYSTEM", `C:\Windows\PSEXESVC.exe`), Under: attribution.Result{Kind: kind, Subject: subject, Basis: "b", Strength: 0.9}}
 	}
+	visited := func(name string, by ...attribution.Visit) attribution.Facts {
+		f := service(name, "", "")
+		f.Visits = by
+		return f
+	}
+	known := service("tenable_mw_scan_142a90", "", "")
+	known.Visits = []attribution.Visit{{User: `CORP\svc_scan`, From: "10.9.0.5"}}
+	known.Install.InstallerPath = `C:\Windows\System32\sc.exe`
+	after := visited("tenable_mw_scan_142a90", attribution.Visit{User: `CORP\svc_scan`, From: "10.9.0.5"})
+	after.Install.Time += 3 * 3600
 	late := under("nessus", attribution.Scanner)
 	late.Process.Time += 3 * 3600
 	session := cmd("scan", "")
@@ -298,6 +308,15 @@ func TestScanner(t *testing.T) {
 		{"PsExec by somebody", service("PSEXESVC", `CORP\al`, "10.9.0.5"), none("")},
 		{"PsExec from elsewhere", service("PSEXESVC", `CORP\svc_scan`, "10.1.1.1"), none("it came from 10.1.1.1")},
 		{"the account in another domain", service("PSEXESVC", `PC-7\svc_scan`, "10.9.0.5"), none("")},
+		{"nobody is told, its logon just before", visited("tenable_mw_scan_142a90", attribution.Visit{User: `CORP\al`, From: "10.9.0.6"}, attribution.Visit{User: `CORP\svc_scan`, From: "10.9.0.5"}),
+			want{attribution.Scanner, "nessus", `CORP\svc_scan from 10.9.0.5, scheduled Mon-Fri 08:00-12:00 Europe/Berlin, who logged on just before: weekly scan`}},
+		{"nobody is told, a declared service", visited("Audit-77", attribution.Visit{User: `CORP\svc_scan`, From: "10.9.0.5"}), want{attribution.Scanner, "nessus", ""}},
+		{"nobody is told, another service", visited("Updater", attribution.Visit{User: `CORP\svc_scan`, From: "10.9.0.5"}), none("no temporary service of its")},
+		{"nobody is told, a tool that anybody has", visited("PSEXESVC", attribution.Visit{User: `CORP\svc_scan`, From: "10.9.0.5"}), none("no temporary service of its")},
+		{"nobody is told, its account from elsewhere", visited("tenable_mw_scan_142a90", attribution.Visit{User: `CORP\svc_scan`, From: "10.1.1.1"}), none("")},
+		{"nobody is told, another account", visited("tenable_mw_scan_142a90", attribution.Visit{User: `CORP\al`, From: "10.9.0.5"}), none("")},
+		{"nobody is told, outside its schedule", after, none("outside its schedule")},
+		{"its logon before another's install", known, none("")},
 		{"under its service", under("nessus", attribution.Scanner), want{attribution.Scanner, "nessus", "under a service of nessus"}},
 		{"under its service after its schedule", late, none("")},
 		{"under another's service", under("other", attribution.Scanner), none("")},

@@ -252,6 +252,15 @@ func (g *found) payload(a *actor) payload {
 	return payload{own: true}
 }
 
+// direct reports whether the agent ran a program by itself, or told a shell to run it
+// and nothing else.
+func (g *found) direct(path string, p evidence.Platform) bool {
+	if !rootOnly(path, p) {
+		return false
+	}
+	return len(g.below) == 1 || len(g.below) == 2 && rootOnly(g.below[0].Path, p) && base(g.below[0].Path) == base(path)
+}
+
 // judge decides by what the agent ran.
 func (g *found) judge(f *Facts, a *actor, c *Config) Result {
 	program := "in a place only root writes"
@@ -309,7 +318,7 @@ func (g *found) judge(f *Facts, a *actor, c *Config) Result {
 	if a.what == "command" && pay.named {
 		return is(0.2, "ran one plain command")
 	}
-	if a.what == "command" && (pay.inline || pay.plain && len(g.below) == 1 && rootOnly(pay.path, a.platform)) {
+	if a.what == "command" && (pay.inline || pay.plain && g.direct(pay.path, a.platform)) {
 		return is(Weak, "ran %s", what)
 	}
 	return near(fmt.Sprintf("%s is %s, but it ran %s", clip(g.program), g.agent.name, what))

@@ -83,7 +83,9 @@ func TestKnownAgents(t *testing.T) {
 
 		{"a command of its configuration", inline, want{attribution.Management, "zabbix", "ran one plain command"}},
 		{"the same for days", with(inline, func(f *attribution.Facts) { f.History = stable }), want{attribution.Management, "zabbix", "as on 12 days before"}},
-		{"a whole path is a command too", packaged(linux("zabbix", "/bin/sh: sh -c /usr/bin/systemctl list-units", zabbix, initd)), none("/usr/bin/systemctl, which nobody vouches for")},
+		{"a whole path is a command too", packaged(linux("zabbix", "/bin/sh: sh -c /usr/bin/systemctl list-units", zabbix, initd)), want{attribution.Management, "zabbix", "ran /usr/bin/systemctl, which nobody vouches for"}},
+		{"a whole path, and then another program", packaged(linux("zabbix", "/bin/sh: sh -c /usr/bin/perl -e x", zabbix, initd)), none("/usr/bin/perl, which nobody vouches for")},
+		{"a whole path where anybody writes", packaged(linux("zabbix", "/bin/sh: sh -c /tmp/systemctl list-units", zabbix, initd)), none("/tmp/systemctl, which nobody vouches for")},
 		{"a copy of the tool", with(root, func(f *attribution.Facts) { f.Process.Path = "/tmp/systemctl" }), none("/tmp/systemctl, which nobody vouches for")},
 
 		{"it enables a service", enable, want{attribution.Management, "puppet", ""}},

@@ -326,17 +326,20 @@ type sessions struct {
 }
 
 type login struct {
-	from string
-	at   int64
+	from, user string
+	at         int64
 }
 
 // maxSessions bounds whose logins are remembered, maxLogins how many of each (recorded
 // evidence brings many days of them at once), and sessionAge how long one counts for what
-// its user does, seconds.
+// its user does, visitWithin for a service that nobody is told to have installed,
+// seconds.
 const (
 	maxSessions = 8192
 	maxLogins   = 256
 	sessionAge  = 24 * 3600
+	visitWithin = 60
+	maxVisits   = 64
 )
 
 func (s *sessions) remember(l *evidence.Logon) {
@@ -346,21 +349,36 @@ func (s *sessions) remember(l *evidence.Logon) {
 	if s.byKey == nil || len(s.byKey) >= maxSessions {
 		s.byKey = map[string][]login{}
 	}
-	for _, k := range sessionKeys(l.Host, account(l.Username, l.UID), l.LogonID) {
-		if k == "" {
-			continue
-		}
-		list := insertLogin(s.byKey[k], login{l.From, l.Time})
+	user := account(l.Username, l.UID)
+	keys := sessionKeys(l.Host, user, l.LogonID)
+	if l.Type == "network" {
+		keys = append(keys, visitsKey(l.Host))
+	}
+	for _, k := range keys {
+		list := insertLogin(s.byKey[k], login{l.From, user, l.Time})
 		s.byKey[k] = list[max(0, len(list)-maxLogins):]
 	}
 }
 
+// visits are the logons over the network to a host within visitWithin before a time,
+// and not after it.
+func (s *sessions) visits(host string, at int64) (out []attribution.Visit) {
+	for _, l := range slices.Backward(s.byKey[visitsKey(host)]) {
+		switch {
+		case l.at < at-visitWithin:
+			return out
+		case l.at <= at && len(out) < maxVisits:
+			out = append(out, attribution.Visit{User: l.user, From: l.from})
+		}
+	}
+	return out
+}
+
+func visitsKey(host string) string { return strings.ToLower(host) + "\x00visits" }
+
 // from is where the login behind a session, or the user's last login, came from.
 func (s *sessions) from(host, user, logonID string, at int64) string {
 	for _, k := range sessionKeys(host, user, logonID) {
-		if k == "" {
-			continue
-		}
 		for _, l := range slices.Backward(s.byKey[k]) {
 			if l.at <= at+2 {
 				if at-l.at < sessionAge {
@@ -382,16 +400,15 @@ func insertLogin(list []login, l login) []login {
 	return slices.Insert(list, i, l)
 }
 
-func sessionKeys(host, user, logonID string) [2]string {
-	var keys [2]string
+func sessionKeys(host, user, logonID string) (keys []string) {
 	if logonID != "" && logonID != "0x3e7" {
-		keys[0] = strings.ToLower(host + "\x00" + logonID)
+		keys = append(keys, strings.ToLower(host+"\x00"+logonID))
 	}
 	if user != "" {
 		if i := strings.LastIndexByte(user, '\\'); i >= 0 {
 			user = user[i+1:]
 		}
-		keys[1] = strings.ToLower(host + "\x00user\x00" + user)
+		keys = append(keys, strings.ToLower(host+"\x00user\x00"+user))
 	}
 	return keys
 }

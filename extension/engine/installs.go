@@ -70,7 +70,7 @@ func (j *Judge) JudgeInstall(in *evidence.Install, installer *evidence.Process, 
 		factors = append(factors, score.Factor{Name: s.Factor, Evidence: s.Evidence, Scale: s.Scale})
 	}
 	a := attribution.Facts{
-		Install: in, YoungService: around.YoungService, Template: v.Found.Template, ProgramPackaged: in.Packaged, Signer: in.Signer, Now: now,
+		Install: in, YoungService: around.YoungService, Template: v.Found.Template, ProgramPackaged: in.Packaged, Signer: in.Signer, Visits: around.Visits, Now: now,
 	}
 	p := installer
 	if p == nil {
@@ -267,7 +267,7 @@ func (e *Engine) judgeInstall(x *pendingInstall, h *history, now time.Time, youn
 		in.ImagePath = facts.ImagePath
 	}
 	chain := append([]evidence.Ancestor{{PID: in.InstallerPID, Path: in.InstallerPath, CmdLine: in.InstallerCmdLine}}, in.InstallerAncestry...)
-	x.verdict = e.opts.Judge.JudgeInstall(in, installer, h, Surroundings{YoungService: e.youngService(in.Host, chain, in.Time, young),
+	x.verdict = e.opts.Judge.JudgeInstall(in, installer, h, Surroundings{YoungService: e.youngService(in.Host, chain, in.Time, young), Visits: e.sessions.visits(in.Host, in.Time),
 		LoginSource: e.sessions.from(in.Host, installerOf(in), in.LogonID, in.Time)}, now)
 	return nil
 }

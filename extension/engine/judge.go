@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -70,6 +71,8 @@ type Surroundings struct {
 	Under attribution.Result
 	// LoginSource is where the login behind an install came from.
 	LoginSource string
+	// Visits are the logons over the network shortly before an install.
+	Visits []attribution.Visit
 }
 
 // Verdict is what Rollcall makes of one command line.
@@ -355,7 +358,7 @@ func habits(p *evidence.Process, family string, h History) attribution.History {
 	st, _ = h.Of(user, familyInstall)
 	out.InstallDays, _ = st.Habit(p.Time)
 	st, _ = h.Of(user, familyRoot)
-	out.Elevated = st.Observations > 0
+	out.Elevated = st.Observations > 0 || out.Remote && score.Authorised(p)
 	if out.Administrator = h.Administrator(user); out.Administrator != evidence.Yes {
 		if days, _ := st.Habit(p.Time); days > 0 {
 			out.Administrator = evidence.Yes
@@ -398,11 +401,10 @@ func interactive(p *evidence.Process) bool {
 		return personal(p) && !remotely(p) // Security 4688 has no session
 	case p.TTY != "" && p.TTY != "?":
 		return true
+	case throughCron(p):
+		return false // the host's jobs, and those that users left to it
 	}
 	if account(p.LoginUser, p.LoginUID) != "" {
-		if (p.LoginUID == "0" || p.LoginUser == "root") && throughCron(p) {
-			return false // the host's own jobs
-		}
 		return !noLogin(p.Session) || remoteAddr(p.LoginSource) != "" || throughLogin(p)
 	}
 	// Some sources tell nothing of logins (bpf_process_events, es_process_events).
@@ -475,7 +477,21 @@ func somebody(p *evidence.Process) bool {
 		u := strings.ToLower(p.Username)
 		return p.Session != "0" && p.LogonID != "0x3e7" && !strings.HasPrefix(u, "nt ") && u != "system" && !strings.HasSuffix(u, "$")
 	}
-	return !throughCron(p) && (interactive(p) || p.LoginUser != "" || p.LoginUID == "" && p.Ancestry == nil)
+	return !throughCron(p) && (interactive(p) || p.LoginUser != "" || p.LoginUID == "" && p.Ancestry == nil && !daemons(p))
+}
+
+// daemons reports whether an account is of those that services run as: where nobody
+// logged in, and what started it is not known, a service did.
+func daemons(p *evidence.Process) bool {
+	if p.UID == "" {
+		return p.Username == "root"
+	}
+	first := 1000
+	if p.Platform == evidence.Darwin {
+		first = 500
+	}
+	uid, err := strconv.Atoi(p.UID)
+	return err == nil && (uid < first || uid == 65534)
 }
 
 // public reports whether an address is one of the Internet's.

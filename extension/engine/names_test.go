@@ -72,15 +72,22 @@ func TestInteractive(t *testing.T) {
 		p                     *evidence.Process
 		interactive, somebody bool
 	}{
-		"a terminal":               {under(with(linux, func(p *evidence.Process) { p.TTY = "pts/0" }), "/usr/bin/bash"), true, true},
-		"an id that logged in":     {under(with(linux, func(p *evidence.Process) { p.LoginUID, p.LoginSource = "1000", "10.0.0.1" }), "/usr/bin/bash"), true, true},
-		"nobody":                   {under(with(linux, func(p *evidence.Process) { p.LoginUID, p.UID = "4294967295", "0" }), "/usr/bin/x"), false, false},
-		"root's cron":              {under(with(linux, func(p *evidence.Process) { p.LoginUID, p.LoginUser, p.Session = "0", "root", "7" }), "/bin/sh", "/usr/sbin/cron"), false, false},
-		"an agent without a login": {under(with(linux, func(p *evidence.Process) { p.UID = "113" }), "/usr/sbin/zabbix_agentd"), false, false},
-		"a Mac's terminal":         {under(with(mac, func(p *evidence.Process) { p.UID = "501" }), "/bin/zsh", "/usr/bin/login", "/System/Applications/Utilities/Terminal.app/Contents/MacOS/Terminal"), true, true},
-		"4688 of a person":         {under(with(win, func(p *evidence.Process) { p.UID, p.Username = "S-1-5-21-1-2-3-1104", `CORP\anna` }), `C:\Windows\System32\cmd.exe`, `C:\Windows\explorer.exe`), true, true},
-		"4688 from elsewhere":      {under(with(win, func(p *evidence.Process) { p.UID, p.Username = "S-1-5-21-1-2-3-1104", `CORP\anna` }), `C:\Windows\System32\wsmprovhost.exe`), false, true},
-		"4688 of the machine":      {under(with(win, func(p *evidence.Process) { p.UID, p.Username = "S-1-5-18", `CORP\WS1$` }), `C:\Windows\System32\cmd.exe`), false, false},
+		"a terminal":           {under(with(linux, func(p *evidence.Process) { p.TTY = "pts/0" }), "/usr/bin/bash"), true, true},
+		"an id that logged in": {under(with(linux, func(p *evidence.Process) { p.LoginUID, p.LoginSource = "1000", "10.0.0.1" }), "/usr/bin/bash"), true, true},
+		"nobody":               {under(with(linux, func(p *evidence.Process) { p.LoginUID, p.UID = "4294967295", "0" }), "/usr/bin/x"), false, false},
+		"root's cron":          {under(with(linux, func(p *evidence.Process) { p.LoginUID, p.LoginUser, p.Session = "0", "root", "7" }), "/bin/sh", "/usr/sbin/cron"), false, false},
+		"a user's cron":        {under(with(linux, func(p *evidence.Process) { p.LoginUID, p.LoginUser, p.Session = "1000", "anna", "7" }), "/home/anna/bin/m.sh", "/usr/sbin/cron"), false, false},
+		"a daemon of root's whose start nobody saw": {under(with(linux, func(p *evidence.Process) { p.UID = "0" })), false, false},
+		"root by name alone":                        {under(with(linux, func(p *evidence.Process) { p.Username = "root" })), false, false},
+		"a daemon's account":                        {under(with(linux, func(p *evidence.Process) { p.UID = "113" })), false, false},
+		"a Mac's daemon":                            {under(with(mac, func(p *evidence.Process) { p.UID = "89" })), false, false},
+		"a person of whose login nothing is told":   {under(with(linux, func(p *evidence.Process) { p.UID = "1000" })), false, true},
+		"a person of a Mac":                         {under(with(mac, func(p *evidence.Process) { p.UID = "501" })), false, true},
+		"an agent without a login":                  {under(with(linux, func(p *evidence.Process) { p.UID = "113" }), "/usr/sbin/zabbix_agentd"), false, false},
+		"a Mac's terminal":                          {under(with(mac, func(p *evidence.Process) { p.UID = "501" }), "/bin/zsh", "/usr/bin/login", "/System/Applications/Utilities/Terminal.app/Contents/MacOS/Terminal"), true, true},
+		"4688 of a person":                          {under(with(win, func(p *evidence.Process) { p.UID, p.Username = "S-1-5-21-1-2-3-1104", `CORP\anna` }), `C:\Windows\System32\cmd.exe`, `C:\Windows\explorer.exe`), true, true},
+		"4688 from elsewhere":                       {under(with(win, func(p *evidence.Process) { p.UID, p.Username = "S-1-5-21-1-2-3-1104", `CORP\anna` }), `C:\Windows\System32\wsmprovhost.exe`), false, true},
+		"4688 of the machine":                       {under(with(win, func(p *evidence.Process) { p.UID, p.Username = "S-1-5-18", `CORP\WS1$` }), `C:\Windows\System32\cmd.exe`), false, false},
 	} {
 		if got := interactive(c.p); got != c.interactive {
 			t.Errorf("%s: interactive is %v", name, got)

@@ -190,7 +190,11 @@ func CommandFactors(p *evidence.Process, cmds []cmdline.Command, families int) [
 	if via != "" {
 		out = append(out, Factor{Name: "remote_execution", Evidence: "run through " + via})
 	} else if n := remoteService(p); n != "" {
-		out = append(out, Factor{Name: "remote_execution", Evidence: "child of " + n})
+		f := Factor{Name: "remote_execution", Evidence: "child of " + n}
+		if RemoteShell(n) {
+			f.Scale = 0.3 // that is how administrators work elsewhere
+		}
+		out = append(out, f)
 	}
 	if category, name := SuspiciousAncestor(p); category != "" {
 		out = append(out, Factor{Name: category + "_ancestor", Evidence: name})
@@ -243,6 +247,16 @@ func remoteService(p *evidence.Process) string {
 		}
 	}
 	return ""
+}
+
+// RemoteShell reports whether a program is the far end of Windows' own shell for
+// administrators elsewhere (PowerShell remoting, winrs).
+func RemoteShell(path string) bool {
+	switch strings.ToLower(path[strings.LastIndexAny(path, `/\`)+1:]) {
+	case "wsmprovhost.exe", "winrshost.exe":
+		return true
+	}
+	return false
 }
 
 // Authorised reports whether a process has administrator's rights that the system
