@@ -132,6 +132,8 @@ type History struct {
 	// Routine are the days on which a service or job of the host did the same before,
 	// by the name that Routine gives it.
 	Routine int
+	// Short says that the host was not watched long enough to call something new.
+	Short bool
 	// LastSeen is when this family was last used, seconds since 1970 UTC.
 	LastSeen int64
 	// Interactive says that a person works there: a login user with a terminal, a

@@ -19,8 +19,14 @@ func knownUser(f *Facts, a *actor, c *Config) Result {
 	if limits.Off || who == "" || !h.Interactive && !h.Remote {
 		return Result{}
 	}
-	if why := f.newSource(a); why != "" {
-		return near(why)
+	inside, why := c.Business(a.at(f.Now))
+	if from := f.newSource(a); from != "" {
+		// People move within the own networks. For those who work here at these hours
+		// anyhow that accounts for a look at the services alone.
+		if inside && c.BusinessHours.Declared() && f.ownNetwork(a) && a.what == "command" && f.RemoteTarget == "" && h.Interactive && h.Administrator == evidence.Yes && max(h.Days, h.UserDays) >= limits.days() {
+			return Result{Kind: KnownUser, Subject: who, Basis: fmt.Sprintf("an administrator of this host at work, who worked here on %s before, though %s; %s", days(h.UserDays), from, why), Strength: Weak}
+		}
+		return near(from)
 	}
 	if a.what == "install" {
 		if h.InstallDays < limits.days() {
@@ -43,11 +49,10 @@ func knownUser(f *Facts, a *actor, c *Config) Result {
 	if !h.Interactive && h.Administrator == evidence.Yes && h.UserDays > 0 && f.Session.KnownSource == evidence.Yes && a.what == "command" {
 		return Result{Kind: KnownUser, Subject: who, Basis: fmt.Sprintf("an administrator of this host, who worked here on %s before, from where they come from", days(h.UserDays)), Strength: 0.15}
 	}
-	inside, why := c.Business(a.at(f.Now))
 	if !h.Interactive {
-		// The same as at a desktop, below: it accounts for a look at the services alone.
+		// The same as at a desktop, below, but an intruder's first steps look like it.
 		if inside && c.BusinessHours.Declared() && h.Elevated && f.Session.RemoteAddr != "" && f.ownNetwork(a) && a.what == "command" && a.remoteShell() {
-			return Result{Kind: KnownUser, Subject: who, Basis: "somebody at work, with administrator's rights in a remote shell from " + f.Session.RemoteAddr + "; " + why, Strength: Weak}
+			return Result{Kind: KnownUser, Subject: who, Basis: "somebody at work, with administrator's rights in a remote shell from " + f.Session.RemoteAddr + "; " + why, Strength: Weak / 2}
 		}
 		return near(fmt.Sprintf("%s did so from elsewhere on %s before, at these hours on %d", who, days(h.Days), h.SameHours))
 	}

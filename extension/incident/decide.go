@@ -17,6 +17,7 @@ type Findings struct {
 	Never []string // why something may never be attributed ("command under a web ancestor")
 
 	LooseCommand    int // the strongest unattributed command or burst
+	WeakCommand     int // the strongest burst that is medium, and accounted for only as far as it is low
 	LooseInstall    int // the strongest unattributed install
 	LooseConnection int // an unusual and unattributed connection of the actor's own
 	Attributed      int // the strongest attributed thing
@@ -35,7 +36,7 @@ type Findings struct {
 // Decide says what is to be done, and why in words (DESIGN.md, section 6).
 func Decide(f Findings, cfg Config) (decision string, reasons []string) {
 	because := func(format string, args ...any) { reasons = append(reasons, fmt.Sprintf(format, args...)) }
-	loose := max(f.LooseCommand, f.LooseInstall, f.LooseConnection)
+	loose := max(f.LooseCommand, f.LooseInstall, f.LooseConnection, f.WeakCommand)
 	for _, i := range f.IOC {
 		because("an indicator matches: %s", i)
 	}
@@ -62,7 +63,9 @@ func Decide(f Findings, cfg Config) (decision string, reasons []string) {
 	if len(reasons) > 0 {
 		return Escalate, reasons
 	}
-	if loose >= cfg.Review {
+	if f.WeakCommand >= cfg.EscalateCommand {
+		because("%s: that accounts for a look at the services, not for %d (%s)", whose(f.Attribution), f.WeakCommand, score.Severity(f.WeakCommand))
+	} else if loose >= cfg.Review {
 		because("nobody is known for it, and it scores %d (%s)", loose, score.Severity(loose))
 	}
 	for _, s := range f.FollowedWeakly {
@@ -95,7 +98,7 @@ func whose(a attribution.Result) string {
 
 // findings looks through an incident.
 func (b *Book) findings(x *Incident) Findings {
-	f := Findings{LooseCommand: -1, LooseInstall: -1, LooseConnection: -1, Attributed: -1, Critical: x.Facts.Critical, Sensitive: x.Facts.Sensitive}
+	f := Findings{LooseCommand: -1, WeakCommand: -1, LooseInstall: -1, LooseConnection: -1, Attributed: -1, Critical: x.Facts.Critical, Sensitive: x.Facts.Sensitive}
 	strongest := -1
 	attributed := func(v int, a attribution.Result) {
 		f.Attributed = max(f.Attributed, v)
@@ -119,7 +122,8 @@ func (b *Book) findings(x *Incident) Findings {
 		if y.Loose == nil {
 			if y.weak() && y.Score >= b.cfg.EscalateCommand {
 				// That somebody works here accounts for a look at services, not for this.
-				f.LooseCommand = max(f.LooseCommand, y.Score)
+				f.half(y, b.cfg)
+				attributed(y.Score, y.Best.Attribution)
 				continue
 			}
 			attributed(y.Score, y.Best.Attribution)
@@ -128,9 +132,12 @@ func (b *Book) findings(x *Incident) Findings {
 		if y.Loose.Never != "" {
 			f.Never = include(f.Never, "a command under "+y.Loose.Never, maxShown)
 		}
-		if y.Loose.Score < b.cfg.Review && y.Best.Attribution.Attributed() && y.Score < b.cfg.EscalateCommand {
+		if y.Loose.Score < b.cfg.Review && y.Best.Attribution.Attributed() && y.Score < b.cfg.EscalateCommand+reach(y.Best.Attribution) {
 			// Somebody's listing, and beside it questions that nobody minds.
 			f.LooseCommand = max(f.LooseCommand, y.Loose.Score)
+			if y.Score >= b.cfg.EscalateCommand {
+				f.half(y, b.cfg)
+			}
 			attributed(y.Score, y.Best.Attribution)
 			continue
 		}
@@ -174,6 +181,19 @@ func (b *Book) findings(x *Incident) Findings {
 		}
 	}
 	return f
+}
+
+// reach is how far beyond what is escalated a burst may score that is accounted for as
+// far as it is low: the other questions of somebody at work lift it a little.
+func reach(a attribution.Result) int { return int(100*min(a.Strength, attribution.Weak) + 0.5) }
+
+// half takes a burst that is accounted for only as far as it is low.
+func (f *Findings) half(y *Burst, cfg Config) {
+	if y.Score < cfg.EscalateCommand+reach(y.Best.Attribution) {
+		f.WeakCommand = max(f.WeakCommand, y.Score)
+		return
+	}
+	f.LooseCommand = max(f.LooseCommand, y.Score)
 }
 
 // before is the last burst that began before t and ended at most after seconds

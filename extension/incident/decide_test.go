@@ -31,6 +31,10 @@ func TestDecide(t *testing.T) {
 		{"unattributed command, top of low", with(func(f *Findings) { f.LooseCommand = 39 }), Review, "39 (low)"},
 		{"unattributed command, medium", with(func(f *Findings) { f.LooseCommand = 40 }), Escalate, "40 (medium)"},
 		{"unattributed command, critical", with(func(f *Findings) { f.LooseCommand = 95 }), Escalate, "95 (critical)"},
+		{"accounted for as far as it is low, medium", with(func(f *Findings) {
+			f.WeakCommand, f.Attributed, f.Attribution = 45, 45, whose(attribution.KnownUser)
+		}), Review, "accounts for a look at the services, not for 45 (medium)"},
+		{"accounted for as far as it is low, on a critical host", with(func(f *Findings) { f.Critical, f.WeakCommand = "dc*", 45 }), Escalate, "critical"},
 		{"unattributed install, informational", with(func(f *Findings) { f.LooseInstall = 5 }), Record, "only 5"},
 		{"unattributed install, low", with(func(f *Findings) { f.LooseInstall = 25 }), Review, "25 (low)"},
 		{"unattributed install, medium: never for being an install", with(func(f *Findings) { f.LooseInstall = 59 }), Review, "59 (medium)"},
