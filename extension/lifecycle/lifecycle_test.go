@@ -604,6 +604,9 @@ func TestServeAnswersEveryCall(t *testing.T) {
 
 // A generator need not go on for who has hung up.
 func TestServeNoticesHangUp(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("NOT TESTED: that who hung up is noticed, which a pipe does not tell without reading")
+	}
 	fake := fakecore.Start(t)
 	begun, ended := make(chan struct{}), make(chan struct{})
 	s := serve(t, fake, func(o *lifecycle.Options) {
