@@ -117,6 +117,7 @@ type Engine struct {
 	since   time.Time
 	lineage *lineage
 	echoes  *echoes
+	joined  joined
 	book    *incident.Book
 	// hours is the hour in which something was learned of a user last, so that it is
 	// learned once.
@@ -348,6 +349,7 @@ func (e *Engine) cycle(ctx context.Context, readers []*reader) (more bool, err e
 	}
 	if err := e.commit(ctx, b); err != nil {
 		// What the book took in comes again with the evidence.
+		e.joined = joined{}
 		return false, errors.Join(fmt.Errorf("commit a cycle: %w", err), e.openBook(ctx))
 	}
 	for k, v := range b.Cursors {
@@ -525,8 +527,15 @@ func (e *Engine) event(p *evidence.Process, identity int64, v Verdict, now time.
 		ev.Elevated = "0"
 	}
 	q := &ev.Process
-	chain := make([]map[string]any, 0, len(p.Ancestry))
-	for i, a := range p.Ancestry {
+	ev.Ancestry = ancestryText(p.Ancestry)
+	shownProcess(q)
+	return ev
+}
+
+// ancestryText is an ancestry as it is stored.
+func ancestryText(ancestry []evidence.Ancestor) string {
+	chain := make([]ancestorText, 0, len(ancestry))
+	for i, a := range ancestry {
 		if i == maxAncestors {
 			break
 		}
@@ -534,11 +543,29 @@ func (e *Engine) event(p *evidence.Process, identity int64, v Verdict, now time.
 		if len(cmd) > maxRemembered {
 			cmd = cmd[:maxRemembered]
 		}
-		chain = append(chain, map[string]any{"pid": a.PID, "path": shown(a.Path), "cmdline": present(cmd)})
+		chain = append(chain, ancestorText{present(cmd), shown(a.Path), a.PID})
 	}
-	ev.Ancestry = jsonText(chain)
-	shownProcess(q)
-	return ev
+	return jsonText(chain)
+}
+
+// ancestorText is one of a stored ancestry.
+type ancestorText struct {
+	CmdLine string `json:"cmdline"`
+	Path    string `json:"path"`
+	PID     int64  `json:"pid"`
+}
+
+// ancestorsIn reads the JSON list this package wrote.
+func ancestorsIn(text string) []evidence.Ancestor {
+	var chain []ancestorText
+	if err := json.Unmarshal([]byte(text), &chain); err != nil {
+		return nil
+	}
+	out := make([]evidence.Ancestor, len(chain))
+	for i, a := range chain {
+		out[i] = evidence.Ancestor{PID: a.PID, Path: a.Path, CmdLine: a.CmdLine}
+	}
+	return out
 }
 
 // shownProcess makes the texts of a process fit to be stored.

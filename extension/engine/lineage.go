@@ -7,6 +7,7 @@ import (
 
 	"github.com/osquery-rollcall/rollcall/extension/cmdline/winargv"
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
+	"github.com/osquery-rollcall/rollcall/extension/store"
 )
 
 // The bounds of what is remembered of processes.
@@ -22,6 +23,8 @@ const (
 	// execWithin is for how long after its start a process that runs another program
 	// is told from one that got its id later, from the same parent; seconds.
 	execWithin = 6 * 3600
+	// maxLaunches is how many launchers are remembered whose forks are looked for.
+	maxLaunches = 64
 )
 
 // remembered is what later events need of an earlier process.
@@ -105,6 +108,17 @@ type lineage struct {
 	ring  []packed
 	next  int
 	byPID map[processKey]int // index in ring of the newest process with the id
+	// launches are the last launchers, a ring too.
+	launches   []launch
+	nextLaunch int
+}
+
+// launch is a launcher, and which process starts its command: sudo itself, or a fork of
+// it that nobody tells of, because it runs no program of its own.
+type launch struct {
+	processKey
+	parent, time int64
+	starter      int64 // 0 while the command was not seen
 }
 
 func newLineage() *lineage {
@@ -115,6 +129,72 @@ func (l *lineage) remember(p *evidence.Process) {
 	if p.PID <= 0 {
 		return
 	}
+	l.place(p)
+	if forks[winargv.Base(p.Path)] {
+		l.launch(p)
+	}
+}
+
+// forks are the launchers that may start their command from a fork of theirs; the others
+// become it.
+var forks = map[string]bool{"sudo": true, "dzdo": true, "doas": true, "su": true, "runuser": true, "run0": true, "pkexec": true}
+
+// launch remembers a launcher.
+func (l *lineage) launch(p *evidence.Process) {
+	x := launch{processKey: processKey{p.Host, p.PID}, parent: p.ParentPID, time: p.Time}
+	for i := range l.launches {
+		if y := &l.launches[i]; y.processKey == x.processKey && y.parent == x.parent && x.time-y.time <= store.SightingWindow {
+			return // by another source, or it became another launcher
+		}
+	}
+	if len(l.launches) < maxLaunches {
+		l.launches = append(l.launches, x)
+		return
+	}
+	l.launches[l.nextLaunch] = x
+	l.nextLaunch = (l.nextLaunch + 1) % maxLaunches
+}
+
+// adopt finds the launcher of a command whose parent nobody told of, and remembers the
+// parent as its fork. One launcher starts one command; of several it is the one that
+// started last before the fork.
+func (l *lineage) adopt(p *evidence.Process) {
+	if p.ParentPID <= 0 || len(l.launches) == 0 {
+		return
+	}
+	held := l.holder(p.Host, p.ParentPID, p.Time) >= 0
+	var found *launch
+	var from remembered
+	for i := range l.launches {
+		x := &l.launches[i]
+		fits := x.pid < p.ParentPID && !held && x.starter == 0 || x.pid == p.ParentPID
+		if !fits || x.host != p.Host || x.pid == p.PID || p.Time < x.time-1 || p.Time-x.time > store.LaunchWindow || found != nil && found.pid > x.pid {
+			continue
+		}
+		r, ok := l.find(p.Host, x.pid, p.Time)
+		if !ok || !forks[winargv.Base(r.path)] || !runs(r.cmdline, p.CmdLine) || p.ParentPath != "" && winargv.Base(p.ParentPath) != winargv.Base(r.path) ||
+			differ(p.LoginUID, r.loginUID) || differ(p.Session, r.session) || differ(p.ContainerID, r.containerID) {
+			continue
+		}
+		found, from = x, r
+	}
+	if found == nil {
+		return
+	}
+	found.starter = p.ParentPID
+	if found.pid == p.ParentPID {
+		return
+	}
+	fork := evidence.Process{Host: p.Host, PID: p.ParentPID, ParentPID: from.pid, Time: from.time, Path: from.path, CmdLine: from.cmdline, ArgsJoined: from.argsJoined, Username: from.username,
+		UID: from.uid, LoginUser: from.loginUser, LoginUID: from.loginUID, LoginSource: from.loginSource, LogonID: from.logonID, Session: from.session, CWD: from.cwd, ContainerID: from.containerID}
+	l.place(&fork)
+}
+
+// differ reports whether two sources tell of a different thing.
+func differ(a, b string) bool { return a != "" && b != "" && a != b }
+
+// place puts a process into the ring.
+func (l *lineage) place(p *evidence.Process) {
 	r := pack(p)
 	if i, ok := l.byPID[r.key()]; ok {
 		if l.ring[i].time > p.Time {
@@ -161,6 +241,7 @@ func (l *lineage) room() int {
 
 // complete fills in the parent and ancestry that the source did not give.
 func (l *lineage) complete(p *evidence.Process) {
+	l.adopt(p)
 	if len(p.Ancestry) == 0 {
 		l.ancestors(p)
 	}

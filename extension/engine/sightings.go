@@ -49,7 +49,10 @@ func (e *Engine) sight(all []*evidence.Process, echoed []echo) (out []*sighting,
 		matched[p.Source]++
 		start, remembered := e.echoes.matches(p)
 		id := identityOf(p.Host, u.canonical(p))
-		known := slices.DeleteFunc(latest[id], func(s *sighting) bool { return p.Time-s.event.Process.Time > store.SightingWindow })
+		known := slices.DeleteFunc(latest[id], func(s *sighting) bool {
+			age := p.Time - s.event.Process.Time
+			return age > store.SightingWindow && (age > store.LaunchWindow || !launches(s.event.Process.Path))
+		})
 		if i := slices.IndexFunc(known, func(s *sighting) bool { return sameStart(&s.event.Process, p) }); i >= 0 {
 			known[i].join(p, u)
 			latest[id] = known
@@ -75,7 +78,7 @@ func (e *Engine) sight(all []*evidence.Process, echoed []echo) (out []*sighting,
 		}
 		if s := started[x.of]; s != nil {
 			matched[p.Source]++
-			merge(&s.event.Process, p)
+			absorb(&s.event.Process, p)
 			continue
 		}
 		see(p)
@@ -87,7 +90,7 @@ func (e *Engine) sight(all []*evidence.Process, echoed []echo) (out []*sighting,
 // latter is the command, and who called the launcher is behind it.
 func (s *sighting) join(p *evidence.Process, u understood) {
 	own := &s.event.Process
-	if launched(own, p) {
+	if p.PID != 0 && (launched(own, p) || replaced(own, p)) {
 		child, launcher := *p, *own
 		launcher.CmdLine, launcher.ArgsJoined = child.CmdLine, child.ArgsJoined // its own is another
 		merge(&child, &launcher)
@@ -98,7 +101,7 @@ func (s *sighting) join(p *evidence.Process, u understood) {
 		if own.ArgsJoined && !p.ArgsJoined && !p.Truncated {
 			s.understood = u
 		}
-		merge(own, p)
+		absorb(own, p)
 	}
 	if marks(u) > marks(s.understood) {
 		s.understood = u
@@ -125,8 +128,16 @@ func (e *Engine) fresh(ctx context.Context, list []*sighting) (fresh []*sighting
 	if err != nil {
 		return nil, nil, err
 	}
+	rows := map[int64]*store.Event{} // by id: what one event tells of a row counts for the next
 	for i, s := range list {
 		p := &s.event.Process
+		for j, k := range known[i] {
+			if rows[k.ID] == nil {
+				k.Process.Ancestry = ancestorsIn(k.Ancestry)
+				rows[k.ID] = k
+			}
+			known[i][j] = rows[k.ID]
+		}
 		same := func(k *store.Event) bool { return k.Identity == s.event.Identity && sameStart(&k.Process, p) }
 		j := slices.IndexFunc(known[i], same)
 		if j < 0 && p.Late > 0 {
@@ -134,49 +145,188 @@ func (e *Engine) fresh(ctx context.Context, list []*sighting) (fresh []*sighting
 			shownProcess(&q.Process)
 			j = slices.IndexFunc(known[i], func(k *store.Event) bool { return again(k, q) })
 		}
-		if j < 0 {
+		var row *store.Event
+		if j >= 0 {
+			row = known[i][j]
+		} else if row = e.joined.of(s.event); row != nil && rows[row.ID] != nil {
+			row = rows[row.ID]
+		}
+		if row == nil {
 			fresh = append(fresh, s)
 			continue
 		}
-		row := known[i][j]
-		before := row.Process.Source
+		rows[row.ID] = row
+		e.joined.note(row, s.event)
+		before, pid, above := row.Process.Source, row.Process.PID, len(row.Process.Ancestry)
 		shownProcess(p)
-		if merge(&row.Process, p); row.Process.Source != before {
-			resighted = append(resighted, row)
+		if absorb(&row.Process, p); row.Process.Source != before || row.Process.PID != pid {
+			if len(row.Process.Ancestry) > above {
+				row.Ancestry = ancestryText(row.Process.Ancestry)
+			}
+			if !slices.Contains(resighted, row) {
+				resighted = append(resighted, row)
+			}
 		}
 	}
 	return fresh, resighted, nil
 }
 
-// launchers run one command for somebody and add nothing to it.
-var launchers = map[string]bool{
-	"sudo": true, "doas": true, "pkexec": true, "su": true, "runuser": true, "run0": true, "env": true, "timeout": true, "nohup": true, "nice": true,
-	"ionice": true, "setsid": true, "stdbuf": true, "time": true, "chrt": true,
+// maxJoined is of how many stored rows of launchers the commands are remembered.
+const maxJoined = 64
+
+// joined remembers which commands the rows of launchers tell of that were stored before
+// the command was seen: a row is not rewritten, and what comes later may tell of the
+// command alone.
+type joined struct {
+	ring []joinedRow
+	next int
 }
 
-// launched reports whether p is a launcher that started q.
-func launched(p, q *evidence.Process) bool {
-	return p.PID != 0 && q.ParentPID == p.PID && launchers[winargv.Base(p.Path)]
+type joinedRow struct{ row, command *store.Event }
+
+// of returns the row that tells of a command already, nil for none.
+func (x *joined) of(command *store.Event) *store.Event {
+	for i := range x.ring {
+		j := &x.ring[i]
+		j.command.Process.Source = j.row.Process.Source
+		if j.command.Identity == command.Identity && (sameStart(&j.command.Process, &command.Process) || again(j.command, command)) {
+			return j.row
+		}
+	}
+	return nil
 }
+
+// note remembers the command of a launcher's row, and how the row is now.
+func (x *joined) note(row, command *store.Event) {
+	known := false
+	for i := range x.ring {
+		j := &x.ring[i]
+		if j.row.ID == row.ID {
+			j.row, known = row, known || j.command.Process.PID == command.Process.PID
+		}
+	}
+	if known || !launched(&row.Process, &command.Process) {
+		return
+	}
+	copied := *command
+	if len(x.ring) < maxJoined {
+		x.ring = append(x.ring, joinedRow{row, &copied})
+		return
+	}
+	x.ring[x.next] = joinedRow{row, &copied}
+	x.next = (x.next + 1) % maxJoined
+}
+
+// launchers run one command for somebody and add nothing to it.
+var launchers = map[string]bool{
+	"sudo": true, "doas": true, "dzdo": true, "pkexec": true, "su": true, "runuser": true, "run0": true, "setpriv": true, "gosu": true, "su-exec": true, "setuidgid": true,
+	"env": true, "timeout": true, "nohup": true, "nice": true, "ionice": true, "setsid": true, "stdbuf": true, "time": true, "chrt": true, "taskset": true,
+}
+
+// launches reports whether a program is a launcher.
+func launches(path string) bool { return launchers[winargv.Base(path)] }
+
+// launched reports whether p is a launcher that started q, or started the launcher that
+// did.
+func launched(p, q *evidence.Process) bool {
+	return p.PID != 0 && p.PID != q.PID && launches(p.Path) && behind(q, p.PID)
+}
+
+// behind reports whether a process is the parent of q, or a launcher above that with
+// nothing but launchers between.
+func behind(q *evidence.Process, pid int64) bool {
+	if q.ParentPID == pid {
+		return true
+	}
+	for _, a := range q.Ancestry {
+		if !launches(a.Path) {
+			return false
+		}
+		if a.PID == pid {
+			return true
+		}
+	}
+	return false
+}
+
+// reports reports whether q can be what the launcher p reported to a log that does not
+// tell of whom it is.
+func reports(p, q *evidence.Process) bool {
+	return p.PID != 0 && q.PID == 0 && q.ParentPID == 0 && launches(p.Path) && winargv.Base(p.Path) == winargv.Base(q.ParentPath) &&
+		!named(p.Source, q.Source) && person(p) != "" && strings.EqualFold(person(p), person(q))
+}
+
+// replaced reports whether p is a launcher that became q, in the same process.
+func replaced(p, q *evidence.Process) bool {
+	return p.PID != 0 && p.PID == q.PID && p.Path != q.Path && launches(p.Path) && runs(p.CmdLine, q.CmdLine)
+}
+
+// runs reports whether a launcher's command line ends with a command, or with what a
+// shell is to run ("sudo -i"), whatever the quotes.
+func runs(launcher, command string) bool {
+	if argv0, rest, _ := strings.Cut(command, " "); strings.HasPrefix(rest, "-c ") && strings.HasSuffix(argv0, "sh") {
+		command = rest[len("-c "):]
+	}
+	launcher, command = unquoted.Replace(launcher), unquoted.Replace(command)
+	return command != "" && len(launcher) > len(command) && strings.HasSuffix(launcher, command)
+}
+
+// unquoted takes out what depends on how words are quoted.
+var unquoted = strings.NewReplacer(" ", "", "\t", "", "\n", "", "'", "", `"`, "", `\`, "")
 
 // sameStart reports whether two sightings of one command on one host are of the same
 // start: by its process id; by that of the launcher that started it; or, where a log
 // has no id, by the user whom two sources name.
 func sameStart(p, q *evidence.Process) bool {
-	if d := p.Time - q.Time; d > store.SightingWindow || d < -store.SightingWindow {
+	d := q.Time - p.Time
+	if d >= -store.SightingWindow && d <= store.LaunchWindow && (launched(p, q) || reports(p, q)) || d <= store.SightingWindow && d >= -store.LaunchWindow && launched(q, p) {
+		return true // sudo may have asked for a password first
+	}
+	if d > store.SightingWindow || d < -store.SightingWindow {
 		return false
 	}
 	if p.PID != 0 && q.PID != 0 {
-		return p.PID == q.PID || launched(p, q) || launched(q, p)
+		return p.PID == q.PID
 	}
-	if p.ParentPID != 0 && p.ParentPID == q.PID || q.ParentPID != 0 && q.ParentPID == p.PID {
-		return true // sudo's log names sudo
+	report, told := p, q
+	if p.PID != 0 {
+		report, told = q, p
+	}
+	if launcher := report.ParentPID; launcher != 0 { // sudo's log names sudo
+		switch {
+		case told.PID == launcher || behind(told, launcher):
+			return true
+		case told.PID == 0 && told.ParentPID != 0, told.PID != 0 && (launches(told.Path) || len(told.Ancestry) > 0 && launches(told.Ancestry[0].Path)):
+			return false // of another launcher
+		}
 	}
 	if named(p.Source, q.Source) {
 		return p.EID == q.EID && p.Time == q.Time
 	}
 	who, other := person(p), person(q)
 	return who != "" && (strings.EqualFold(who, other) || p.Username != "" && strings.EqualFold(p.Username, q.Username) && (p.LoginUser == "" || q.LoginUser == ""))
+}
+
+// absorb takes what only the second sighting of a start knows, also who it is of, where
+// the first is what a launcher reports of its command.
+func absorb(to, from *evidence.Process) {
+	if to.PID != 0 || from.PID == 0 {
+		merge(to, from)
+		return
+	}
+	first, _, _ := strings.Cut(to.CmdLine, " ")
+	if launches(from.Path) && winargv.Base(from.Path) != winargv.Base(first) {
+		l := *from
+		l.ParentPID, l.ParentPath, l.ParentCmdLine = from.PID, from.Path, from.CmdLine
+		l.Ancestry = append([]evidence.Ancestor{{PID: from.PID, Path: from.Path, CmdLine: from.CmdLine}}, from.Ancestry...)
+		l.Path, l.OriginalFileName, l.CmdLine = "", "", ""
+		merge(to, &l)
+		return
+	}
+	if to.PID = from.PID; to.ParentPID == from.PID {
+		to.ParentPID = from.ParentPID // it became the command, as pkexec does
+	}
+	merge(to, from)
 }
 
 // named reports whether a list of sources names one.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -37,6 +38,9 @@ const (
 	MaxRows = 10_000
 	// SightingWindow is how far apart sources may date one process start, seconds.
 	SightingWindow = 5
+	// LaunchWindow is for how long a launcher may ask for a password before it starts its
+	// command, seconds.
+	LaunchWindow = 300
 )
 
 // ErrLocked says that another process writes to the state directory; it can be
@@ -429,9 +433,10 @@ const maxSightings = 64
 const wordsInOrder = 10
 
 // Sightings returns, for each event, the stored ones of the same identity within
-// SightingWindow: the same command on the same host, which may be the same start. For
-// an event that may be dated late they are those of its process from before as well,
-// and where its words may be in disorder, those of another identity, too.
+// SightingWindow: the same command on the same host, which may be the same start, and
+// those of its launchers within LaunchWindow. For an event that may be dated late they
+// are those of its process from before as well, and where its words may be in disorder,
+// those of another identity, too.
 func (s *Store) Sightings(ctx context.Context, events []*Event) (found [][]*Event, err error) {
 	if len(events) == 0 {
 		return nil, nil
@@ -447,9 +452,16 @@ func (s *Store) Sightings(ctx context.Context, events []*Event) (found [][]*Even
 		p := &e.Process
 		near := sq.And{sq.GtOrEq{"time": p.Time - SightingWindow}, sq.LtOrEq{"time": p.Time + SightingWindow}}
 		wanted := []sq.Sqlizer{sq.And{sq.Eq{"identity": e.Identity}, near}}
+		launch := sq.And{sq.Eq{"identity": e.Identity}, sq.GtOrEq{"time": p.Time - LaunchWindow}, sq.Lt{"time": p.Time - SightingWindow}}
+		if p.ParentPID > 0 {
+			wanted = append(wanted, append(launch, sq.Eq{"pid": related(p)}))
+		} else if p.PID == 0 && p.ParentPath != "" {
+			wanted = append(wanted, append(launch, sq.Like{"path": "%/" + path.Base(p.ParentPath)}))
+		}
 		if p.Late > 0 && p.PID != 0 {
 			before := sq.And{sq.GtOrEq{"time": p.Time - p.Late}, sq.Lt{"time": p.Time - SightingWindow}}
-			wanted = append(wanted, sq.And{sq.Eq{"identity": e.Identity}, before, sq.Or{sq.Eq{"pid": []int64{p.PID, p.ParentPID}}, sq.Eq{"parent": p.PID}}})
+			wanted = append(wanted, sq.And{sq.Eq{"identity": e.Identity}, before,
+				sq.Or{sq.Eq{"pid": related(p)}, sq.Eq{"parent": p.PID}, sq.Like{"ancestry": fmt.Sprintf(`%%"pid":%d}%%`, p.PID)}}})
 			if strings.Count(p.CmdLine, " ") >= wordsInOrder {
 				within := sq.And{sq.GtOrEq{"time": p.Time - p.Late}, sq.LtOrEq{"time": p.Time + SightingWindow}}
 				wanted = append(wanted, sq.And{within, sq.Eq{"pid": p.PID, "parent": p.ParentPID}, sq.NotEq{"identity": e.Identity}})
@@ -467,6 +479,18 @@ func (s *Store) Sightings(ctx context.Context, events []*Event) (found [][]*Even
 		}
 	}
 	return found, nil
+}
+
+// related are the ids of a process and those above it.
+func related(p *evidence.Process) []int64 {
+	ids := []int64{p.ParentPID}
+	if p.PID != 0 {
+		ids = append(ids, p.PID)
+	}
+	for _, a := range p.Ancestry {
+		ids = append(ids, a.PID)
+	}
+	return ids
 }
 
 // Commit writes a batch in one transaction: all of it or nothing. A database that
@@ -594,7 +618,7 @@ func (s *Store) resight(events []*Event) error {
 		if err := s.exec(sq.Update("events").SetMap(map[string]any{
 			"source": p.Source, "username": p.Username, "uid": p.UID, "login_user": p.LoginUser, "login_source": p.LoginSource, "session": p.Session,
 			"logon_id": p.LogonID, "cwd": p.CWD, "parent": p.ParentPID, "parent_path": p.ParentPath, "parent_cmdline": p.ParentCmdLine,
-			"path": p.Path, "container_id": p.ContainerID,
+			"path": p.Path, "container_id": p.ContainerID, "pid": p.PID, "ancestry": e.Ancestry,
 		}).Where(sq.Eq{"id": e.ID})); err != nil {
 			return fmt.Errorf("name another source of event %s: %w", e.EventID, err)
 		}

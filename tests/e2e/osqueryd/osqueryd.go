@@ -94,6 +94,8 @@ type Options struct {
 	// Island, when it is not empty, is the name of a host that the daemon has for itself:
 	// its own process ids, hostname, machine id and units. The network is shared.
 	Island string
+	// Logs is a directory that the daemon has for /var/log; the host's own when empty.
+	Logs string
 	// State is a directory with what Rollcall knows already; a new one when empty.
 	State string
 	Flags []string
@@ -199,6 +201,9 @@ func (d *Daemon) Run() {
 			d.tb.Fatal(err)
 		}
 	}
+	if d.o.Logs != "" {
+		d.cmd = Within(`mount --bind "$0" /var/log; exec "$@"`, d.o.Logs, append([]string{d.p.Osqueryd}, args...)...)
+	}
 	config := filepath.Join(d.Dir, "rollcall.yaml")
 	if d.o.Rollcall == "" {
 		config = ""
@@ -214,6 +219,14 @@ func (d *Daemon) Run() {
 		defer close(ended)
 		_ = cmd.Wait()
 	}()
+}
+
+// Within runs a script of the shell's where what it mounts is for it and what it starts
+// alone; $0 is arg0.
+func Within(script, arg0 string, args ...string) *exec.Cmd {
+	cmd := exec.Command("/bin/sh", append([]string{"-c", "set -e; mount --make-rprivate /; " + script, arg0}, args...)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
+	return cmd
 }
 
 // island makes a host of its own for one osqueryd: $1 is its name, $2 the directory of
