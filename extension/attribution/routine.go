@@ -20,10 +20,11 @@ var sessions = map[string]bool{
 // Routine names what a service or job of the host does: who runs it, every program
 // and script from the manager of services down, what the interpreters among them
 // were told, and the commands. Numbers and ids in them don't matter. It is empty for
-// what a person may have typed.
+// what a person may have typed. What a service asked that was there before the evidence
+// began has no ancestors; then it is the account and the commands.
 func Routine(f Facts) string {
 	a, ok := newActor(&f)
-	if !ok || a.what != "command" || a.container != "" || f.History.Interactive && !a.scheduled() || len(a.chain()) == 0 {
+	if !ok || a.what != "command" || a.container != "" || f.History.Interactive && !a.scheduled() || len(a.chain()) == 0 && !a.unstarted() {
 		return ""
 	}
 	h := sha256.New()
@@ -45,6 +46,12 @@ func Routine(f Facts) string {
 		h.Write([]byte("\x00\x00" + numberless(c)))
 	}
 	return hex.EncodeToString(h.Sum(nil)[:10])
+}
+
+// unstarted reports whether a service did it whose start nobody saw: nothing is known
+// of its ancestors, it ran as services do, and nobody was logged in.
+func (a *actor) unstarted() bool {
+	return len(a.chain()) == 0 && a.uid != "" && a.login == "" && (a.loginUID == "" || a.loginUID == "4294967295") && (a.daemon() || a.nameless())
 }
 
 // numberless is a text without its numbers and ids: runs of hexadecimal digits with a
@@ -109,7 +116,13 @@ func (a *actor) ownFile(path string) bool {
 // services at the end. That alone accounts for a look at the services; what the same
 // programs did on earlier days, by the same words, is their routine.
 func serviceOfHost(f *Facts, a *actor, c *Config) Result {
-	if a.what != "command" || a.container != "" || len(a.chain()) == 0 || c.KnownUser.Off {
+	if a.what != "command" || a.container != "" || c.KnownUser.Off {
+		return Result{}
+	}
+	if len(a.chain()) == 0 {
+		if n := f.History.Routine; n >= c.KnownUser.days() && a.unstarted() && rootOnly(a.all[0].Path, a.platform) {
+			return Result{Kind: Management, Subject: base(a.all[0].Path), Basis: fmt.Sprintf("a routine of this host: a service whose start was not seen did so by the same words on %s before", days(n)), Strength: Weak}
+		}
 		return Result{}
 	}
 	if f.History.Interactive && !a.scheduled() {

@@ -38,6 +38,11 @@ func TestServicesOfTheHost(t *testing.T) {
 		{"in a container", with(attribution.Facts{Process: linux("root", script, initd), History: often}, func(f *attribution.Facts) { f.Process.ContainerID = "c0ffee" }), none("")},
 		{"somebody's own job, as always", own("/home/al/bin/morning.sh"), want{attribution.Management, "morning.sh", "a routine of this host"}},
 		{"their job with another's script", own("/home/mallory/x.sh"), none("")},
+		{"a service whose start was not seen, as always", attribution.Facts{Process: linux("root"), History: often}, want{attribution.Management, "systemctl", "whose start was not seen did so by the same words on 3 days before"}},
+		{"one seen for the first time", attribution.Facts{Process: linux("root")}, none("")},
+		{"a person of whose shell nothing is known", attribution.Facts{Process: linux("al"), History: often}, none("")},
+		{"root by a login of which nothing else is known", attribution.Facts{Process: loggedIn(linux("root"), "al", ""), History: often}, none("")},
+		{"a copy of the tool by a service whose start was not seen", with(attribution.Facts{Process: linux("root"), History: often}, func(f *attribution.Facts) { f.Process.Path = "/tmp/systemctl" }), none("")},
 		{"their job, there from the beginning", with(own("/home/al/bin/morning.sh"), func(f *attribution.Facts) { f.History = attribution.History{Short: true} }), want{attribution.Management, "morning.sh", "started for al before anything could be new here"}},
 		{"another's script, from the beginning", with(own("/home/mallory/x.sh"), func(f *attribution.Facts) { f.History = attribution.History{Short: true} }), none("")},
 		{"code on the job's line, from the beginning", with(own("/home/al/bin/morning.sh"), func(f *attribution.Facts) {
@@ -70,6 +75,7 @@ func TestRoutine(t *testing.T) {
 	for what, edit := range map[string]func(*attribution.Facts){
 		"another command": func(f *attribution.Facts) { f.Canonical = []string{"systemctl"} },
 		"another user":    func(f *attribution.Facts) { f.Process.Username, f.Process.UID = "al", "1000" },
+		"no chain":        func(f *attribution.Facts) { f.Process.Ancestry = nil },
 		"another script":  func(f *attribution.Facts) { f.Process.Ancestry[0].CmdLine = "/bin/bash /opt/y/x.sh" },
 	} {
 		if got := name(edit); got == same || got == "" {
@@ -81,7 +87,10 @@ func TestRoutine(t *testing.T) {
 		"a container":      func(f *attribution.Facts) { f.Process.ContainerID = "c0ffee" },
 		"a person's":       func(f *attribution.Facts) { f.History.Interactive, f.Process.TTY = true, "pts/0" },
 		"an unknown chain": func(f *attribution.Facts) { f.Process.Ancestry[1].Path = "" },
-		"no chain":         func(f *attribution.Facts) { f.Process.Ancestry = nil },
+		"a person's without a chain": func(f *attribution.Facts) {
+			f.Process.Ancestry, f.Process.Username, f.Process.UID = nil, "al", "1000"
+		},
+		"a login's without a chain": func(f *attribution.Facts) { f.Process.Ancestry, f.Process.LoginUID = nil, "1000" },
 	} {
 		if got := name(edit); got != "" {
 			t.Errorf("%s: %q", what, got)

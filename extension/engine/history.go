@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"time"
+
 	"github.com/osquery-rollcall/rollcall/extension/baseline"
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 	"github.com/osquery-rollcall/rollcall/extension/store"
@@ -17,6 +19,8 @@ type history struct {
 	admins func(username string) evidence.Tristate
 	// pools are the sums over all users by family, made when first asked for.
 	pools map[string]pool
+	// first is when something was learned first, 0 when that was not looked for yet.
+	first int64
 }
 
 // pool is the discounted number of commands and of days, over users.
@@ -53,6 +57,22 @@ func (h *history) Administrator(username string) evidence.Tristate {
 		return evidence.Unknown
 	}
 	return h.admins(username)
+}
+
+// Watched implements History.
+func (h *history) Watched(at int64) bool {
+	if h.learned {
+		return true
+	}
+	if h.first == 0 {
+		h.first = h.now
+		for _, s := range h.known {
+			if s.FirstSeen > 0 {
+				h.first = min(h.first, s.FirstSeen)
+			}
+		}
+	}
+	return at-h.first >= int64(learnAfter/time.Second)
 }
 
 // Learned implements History.

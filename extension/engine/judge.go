@@ -56,6 +56,9 @@ type History interface {
 	// Learned reports whether the host was watched long enough to call
 	// something new.
 	Learned() bool
+	// Watched reports whether the evidence goes back long enough before a time to
+	// call something new: recorded evidence is read in an hour, and tells of weeks.
+	Watched(at int64) bool
 	// Administrator reports whether a user is in a group of this host's
 	// administrators.
 	Administrator(username string) evidence.Tristate
@@ -349,7 +352,7 @@ func habits(p *evidence.Process, family string, h History) attribution.History {
 	if h == nil {
 		return out
 	}
-	out.Short = !h.Learned()
+	out.Short = !h.Watched(p.Time)
 	user := person(p)
 	st, _ := h.Of(user, family)
 	out.Days, out.SameHours = st.Habit(p.Time)
@@ -382,7 +385,7 @@ func sessionOf(p *evidence.Process, h History) attribution.Session {
 	switch {
 	case days > 0:
 		s.KnownSource = evidence.Yes
-	case all >= 3: // known long enough to say that this is new
+	case all >= 3, public(s.RemoteAddr) && h.Watched(p.Time): // known long enough, user or host, to say that this is new
 		s.KnownSource = evidence.No
 	}
 	return s

@@ -1,9 +1,12 @@
 package engine
 
 import (
+	"fmt"
 	"testing"
 
+	"github.com/osquery-rollcall/rollcall/extension/baseline"
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
+	"github.com/osquery-rollcall/rollcall/extension/store"
 )
 
 func TestNames(t *testing.T) {
@@ -56,6 +59,52 @@ func TestSessionsOfManyDays(t *testing.T) {
 	}
 	if n := len(s.byKey["b\x00user\x00x"]); n != maxLogins {
 		t.Errorf("%d logins kept", n)
+	}
+}
+
+// TestVisits are the logons over the network in the minute before a time.
+func TestVisits(t *testing.T) {
+	var s sessions
+	for _, l := range []evidence.Logon{
+		{Username: `CORP\early`, Time: 939}, {Username: `CORP\scan`, Time: 960}, {Username: `CORP\now`, Time: 1000}, {Username: `CORP\late`, Time: 1001},
+		{Username: `CORP\desk`, Time: 990, Type: "interactive"}, {Username: `CORP\failed`, Time: 990, Failed: true}, {Username: `CORP\bo`, Time: 990, Host: "pc2"},
+	} {
+		l.From = "10.9.0.5"
+		if l.Host == "" {
+			l.Host = "PC1"
+		}
+		if l.Type == "" {
+			l.Type = "network"
+		}
+		s.remember(&l)
+	}
+	var got []string
+	for _, v := range s.visits("pc1", 1000) {
+		got = append(got, v.User+" "+v.From)
+	}
+	if fmt.Sprint(got) != `[CORP\now 10.9.0.5 CORP\scan 10.9.0.5]` {
+		t.Errorf("visits: %q", got)
+	}
+}
+
+func TestWatched(t *testing.T) {
+	const day = 86400
+	since := map[store.BaselineKey]baseline.State{{Username: "al", Family: "@session"}: {FirstSeen: 10 * day}, {Username: "bo", Family: "sc"}: {FirstSeen: 11 * day}}
+	for _, c := range []struct {
+		name string
+		h    history
+		at   int64
+		want bool
+	}{
+		{"nothing was learned", history{now: 20 * day}, 20 * day, false},
+		{"two days", history{now: 12 * day, known: since}, 12 * day, false},
+		{"three days", history{now: 13 * day, known: since}, 13 * day, true},
+		{"read later than it happened", history{now: 90 * day, known: since}, 12 * day, false},
+		{"by the clock", history{now: 12 * day, known: since, learned: true}, 12 * day, true},
+	} {
+		if got := c.h.Watched(c.at); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
 	}
 }
 

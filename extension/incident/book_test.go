@@ -137,6 +137,47 @@ func TestInstallsJoinWhatTheyFollow(t *testing.T) {
 	}
 }
 
+// TestWhatWeakAccountsFor: that somebody works here accounts for a look at services, for
+// a little more only so far, and not for what they install.
+func TestWhatWeakAccountsFor(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		kind     attribution.Kind
+		strength float64
+		score    int
+		install  *Install
+		decision string
+	}{
+		{"low", attribution.KnownUser, attribution.Weak, 39, nil, Record},
+		{"medium", attribution.KnownUser, attribution.Weak, 49, nil, Review},
+		{"more than that", attribution.KnownUser, attribution.Weak, 50, nil, Escalate},
+		{"weaker, medium", attribution.KnownUser, attribution.Weak / 2, 44, nil, Review},
+		{"weaker, more than that", attribution.KnownUser, attribution.Weak / 2, 45, nil, Escalate},
+		{"a habit, medium", attribution.KnownUser, 0.3, 55, nil, Record},
+		{"low, and an ordinary unit of nobody's hours later", attribution.KnownUser, attribution.Weak, 25, new(install0("i", t0+6*3600, "al", 5)), Escalate},
+		{"a habit, and an ordinary unit", attribution.KnownUser, 0.3, 25, new(install0("i", t0+6*3600, "al", 5)), Record},
+		{"an agent, and an ordinary unit", attribution.Management, attribution.Weak, 25, new(install0("i", t0+6*3600, "al", 5)), Record},
+		{"low, and another's unit", attribution.KnownUser, attribution.Weak, 25, new(install0("i", t0+60, "bo", 5)), Record},
+	} {
+		b := NewBook(Default())
+		cmd := command0("c", t0, "al", c.score)
+		cmd.Attribution = attribution.Result{Kind: c.kind, Subject: "al", Basis: "b", Strength: c.strength}
+		facts := Facts{Now: t0 + 7*3600, Commands: []Command{cmd}}
+		if c.install != nil {
+			facts.Installs = []Install{*c.install}
+		}
+		worst := Record
+		for _, x := range last(map[string]*Incident{}, b.Add(facts)) {
+			if x.Decision == Escalate || worst == Record {
+				worst = x.Decision
+			}
+		}
+		if worst != c.decision {
+			t.Errorf("%s: %s", c.name, worst)
+		}
+	}
+}
+
 func TestCapsKeepTheStrongest(t *testing.T) {
 	b := NewBook(Default())
 	var list []Install

@@ -224,6 +224,8 @@ func (b *Book) chained(x *Incident, in *Install, f *Findings) {
 	switch {
 	case in.Score >= b.cfg.Review:
 		f.Followed = append(f.Followed, what)
+	case y.weak() && y.Best.Attribution.Kind == attribution.KnownUser && in.Relation != ByHost && y.Score >= b.cfg.Review: // that somebody works here accounts for the look alone
+		f.Followed = append(f.Followed, what)
 	case y.Loose == nil: // a known user's own ordinary service
 	case soon && in.Relation != ByHost && y.Score >= b.cfg.Review:
 		f.Followed = append(f.Followed, what)
