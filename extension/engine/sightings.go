@@ -156,7 +156,7 @@ func (e *Engine) fresh(ctx context.Context, list []*sighting) (fresh []*sighting
 			continue
 		}
 		rows[row.ID] = row
-		e.joined.note(row, s.event)
+		e.joined.note(row, s.event, j < 0)
 		before, pid, above := row.Process.Source, row.Process.PID, len(row.Process.Ancestry)
 		shownProcess(p)
 		if absorb(&row.Process, p); row.Process.Source != before || row.Process.PID != pid {
@@ -196,16 +196,17 @@ func (x *joined) of(command *store.Event) *store.Event {
 	return nil
 }
 
-// note remembers the command of a launcher's row, and how the row is now.
-func (x *joined) note(row, command *store.Event) {
+// note remembers the command of a launcher's row, and how the row is now; through says
+// that the row was found by another command of it.
+func (x *joined) note(row, command *store.Event, through bool) {
 	known := false
 	for i := range x.ring {
 		j := &x.ring[i]
 		if j.row.ID == row.ID {
-			j.row, known = row, known || j.command.Process.PID == command.Process.PID
+			j.row, known = row, known || j.command.Process.PID == command.Process.PID && j.command.Process.Path == command.Process.Path
 		}
 	}
-	if known || !launched(&row.Process, &command.Process) {
+	if known || !through && !launched(&row.Process, &command.Process) && !replaced(&row.Process, &command.Process) {
 		return
 	}
 	copied := *command
@@ -227,9 +228,9 @@ var launchers = map[string]bool{
 func launches(path string) bool { return launchers[winargv.Base(path)] }
 
 // launched reports whether p is a launcher that started q, or started the launcher that
-// did.
+// did; or what became it, as the shell of "ssh host sudo ..." does.
 func launched(p, q *evidence.Process) bool {
-	return p.PID != 0 && p.PID != q.PID && launches(p.Path) && behind(q, p.PID)
+	return p.PID != 0 && p.PID != q.PID && behind(q, p.PID) && (launches(p.Path) || q.ParentPID != p.PID || launches(q.ParentPath))
 }
 
 // behind reports whether a process is the parent of q, or a launcher above that with
@@ -256,9 +257,10 @@ func reports(p, q *evidence.Process) bool {
 		!named(p.Source, q.Source) && person(p) != "" && strings.EqualFold(person(p), person(q))
 }
 
-// replaced reports whether p is a launcher that became q, in the same process.
+// replaced reports whether p became q in the same process, one of them a launcher: env
+// its command, or the shell that ssh starts the sudo it was to run.
 func replaced(p, q *evidence.Process) bool {
-	return p.PID != 0 && p.PID == q.PID && p.Path != q.Path && launches(p.Path) && runs(p.CmdLine, q.CmdLine)
+	return p.PID != 0 && p.PID == q.PID && p.Path != q.Path && (launches(p.Path) || launches(q.Path)) && runs(p.CmdLine, q.CmdLine)
 }
 
 // runs reports whether a launcher's command line ends with a command, or with what a
@@ -315,7 +317,7 @@ func absorb(to, from *evidence.Process) {
 		return
 	}
 	first, _, _ := strings.Cut(to.CmdLine, " ")
-	if launches(from.Path) && winargv.Base(from.Path) != winargv.Base(first) {
+	if name := winargv.Base(from.Path); (launches(from.Path) || strings.HasSuffix(name, "sh")) && name != winargv.Base(first) {
 		l := *from
 		l.ParentPID, l.ParentPath, l.ParentCmdLine = from.PID, from.Path, from.CmdLine
 		l.Ancestry = append([]evidence.Ancestor{{PID: from.PID, Path: from.Path, CmdLine: from.CmdLine}}, from.Ancestry...)

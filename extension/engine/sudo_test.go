@@ -22,16 +22,20 @@ type run struct {
 	// there is one. Where chain is set, sudo runs timeout and that the command.
 	sudo        int64
 	fork, chain bool
+	// shell is set where a shell of ssh's became sudo.
+	shell bool
 }
 
 // Who tells of a run: of sudo's start, of the command's and, in a chain, of the one
 // between; sudo to the kernel's audit; sudo to syslog; osquery of the starts, late.
 const (
-	tellsSudo = iota
+	tellsShell = iota
+	tellsSudo
 	tellsReport
 	tellsMiddle
 	tellsCommand
 	tellsSyslog
+	tellsShellAgain
 	tellsSudoAgain
 	tellsMiddleAgain
 	tellsCommandAgain
@@ -62,6 +66,11 @@ func (r run) tell(who int) (source string, out []evidence.Process) {
 	switch who {
 	case tellsSudo, tellsSudoAgain:
 		p = start(r.at, r.sudo, 600, append([]string{"sudo", "-n"}, behind...)...)
+	case tellsShell, tellsShellAgain:
+		if !r.shell {
+			return "", nil
+		}
+		p = start(r.at, r.sudo, 600, "bash", "-c", "'sudo -n "+strings.Join(behind, " ")+"'")
 	case tellsMiddle, tellsMiddleAgain:
 		if !r.chain {
 			return "", nil
@@ -79,7 +88,7 @@ func (r run) tell(who int) (source string, out []evidence.Process) {
 		p = report
 		p.Path, p.ParentPath, p.UID, p.Username, p.Source, p.EID = "/usr/bin/"+behind[0], "sudo", "0", "root", "syslog", fmt.Sprint("line ", r.sudo)
 	}
-	if who >= tellsSudoAgain {
+	if who >= tellsShellAgain {
 		p.Time, p.Late, p.Source, p.EID, p.ArgsJoined = p.Time+3, 120, "process_events", fmt.Sprint(p.PID), true
 	}
 	return p.Source, []evidence.Process{p}
@@ -88,18 +97,18 @@ func (r run) tell(who int) (source string, out []evidence.Process) {
 // orders are the ways in which the sources can tell of a run: each in its own order, the
 // others before, between and after.
 func orders() map[string][]int {
-	kernel := []int{tellsSudo, tellsReport, tellsMiddle, tellsCommand}
-	late := []int{tellsSudoAgain, tellsMiddleAgain, tellsCommandAgain}
+	kernel := []int{tellsShell, tellsSudo, tellsReport, tellsMiddle, tellsCommand}
+	late := []int{tellsShellAgain, tellsSudoAgain, tellsMiddleAgain, tellsCommandAgain}
 	with := func(i int) []int { return slices.Insert(slices.Clone(kernel), i, tellsSyslog) }
 	return map[string][]int{
 		"syslog first":            slices.Concat(with(0), late),
-		"syslog after sudo":       slices.Concat(with(1), late),
-		"syslog in between":       slices.Concat(with(2), late),
-		"syslog after the kernel": slices.Concat(with(4), late),
+		"syslog after sudo":       slices.Concat(with(2), late),
+		"syslog in between":       slices.Concat(with(3), late),
+		"syslog after the kernel": slices.Concat(with(5), late),
 		"syslog last":             slices.Concat(kernel, late, []int{tellsSyslog}),
-		"no report":               slices.Concat([]int{tellsSudo, tellsMiddle, tellsCommand, tellsSyslog}, late),
-		"no report, syslog first": slices.Concat([]int{tellsSyslog, tellsSudo, tellsMiddle, tellsCommand}, late),
-		"the command first":       slices.Concat([]int{tellsCommand, tellsMiddle, tellsSudo, tellsReport, tellsSyslog}, late),
+		"no report":               slices.Concat([]int{tellsShell, tellsSudo, tellsMiddle, tellsCommand, tellsSyslog}, late),
+		"no report, syslog first": slices.Concat([]int{tellsSyslog, tellsShell, tellsSudo, tellsMiddle, tellsCommand}, late),
+		"the command first":       slices.Concat([]int{tellsCommand, tellsMiddle, tellsShell, tellsSudo, tellsReport, tellsSyslog}, late),
 	}
 }
 
@@ -118,6 +127,8 @@ func TestSudoIsOneRow(t *testing.T) {
 		{"sudo asks first, a fork starts it", []run{{at: at, asks: 40, sudo: 700, fork: true}}},
 		{"through timeout", []run{{at: at, sudo: 700, chain: true}}},
 		{"through a fork and timeout", []run{{at: at, sudo: 700, fork: true, chain: true}}},
+		{"from a shell", []run{{at: at, sudo: 700, shell: true}}},
+		{"from a shell, through a fork", []run{{at: at, sudo: 700, shell: true, fork: true}}},
 		{"twice", []run{{at: at, sudo: 700}, {at: at + 1, sudo: 710}}},
 		{"twice in a second", []run{{at: at, sudo: 700}, {at: at, sudo: 710}}},
 		{"twice through forks", []run{{at: at, sudo: 700, fork: true}, {at: at + 1, sudo: 710, fork: true}}},
@@ -202,7 +213,7 @@ func testRuns(t *testing.T, j *engine.Judge, runs []run, whos []int, cycles stri
 	}
 	for i := range got {
 		p := &got[i].Process
-		if p.PID == 0 || p.Path != paths[p.PID] {
+		if shell := p.Path == "/usr/bin/bash" && runs[0].shell && paths[p.PID] == "/usr/bin/sudo"; p.PID == 0 || p.Path != paths[p.PID] && !shell {
 			t.Errorf("%s as %d", p.Path, p.PID)
 		}
 		sources := strings.Split(p.Source, ",")
