@@ -66,9 +66,11 @@ func (h *history) Watched(at int64) bool {
 	}
 	if h.first == 0 {
 		h.first = h.now
-		for _, s := range h.known {
-			if s.FirstSeen > 0 {
-				h.first = min(h.first, s.FirstSeen)
+		for _, m := range []map[store.BaselineKey]baseline.State{h.known, h.changed} {
+			for _, s := range m {
+				if s.FirstSeen > 0 {
+					h.first = min(h.first, s.FirstSeen)
+				}
 			}
 		}
 	}

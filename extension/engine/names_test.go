@@ -100,6 +100,7 @@ func TestWatched(t *testing.T) {
 		{"two days", history{now: 12 * day, known: since}, 12 * day, false},
 		{"three days", history{now: 13 * day, known: since}, 13 * day, true},
 		{"read later than it happened", history{now: 90 * day, known: since}, 12 * day, false},
+		{"all of it at once", history{now: 13 * day, changed: since}, 13 * day, true},
 		{"by the clock", history{now: 12 * day, known: since, learned: true}, 12 * day, true},
 	} {
 		if got := c.h.Watched(c.at); got != c.want {
