@@ -22,21 +22,6 @@ import (
 	"github.com/osquery-rollcall/rollcall/tests/simulate"
 )
 
-// feed is a source that hands out what it was given.
-type feed struct {
-	batch evidence.Batch
-	n     int
-}
-
-func (f *feed) Name() string { return "simulated" }
-func (f *feed) Read(context.Context, string, int) (evidence.Batch, error) {
-	b := f.batch
-	f.batch = evidence.Batch{}
-	f.n++
-	b.Cursor = strconv.Itoa(f.n)
-	return b, nil
-}
-
 // days is how many days of life a state holds.
 const days = 30
 
@@ -74,7 +59,7 @@ func live(t *testing.T, state, name string, busy bool) {
 	}
 	shift := time.Now().Unix()/3600*3600 - (simulate.Start + days*86400)
 	clock := time.Unix(simulate.Start+shift, 0)
-	source := &feed{}
+	source := &simulate.Feed{}
 	e, err := engine.New(ctx, engine.Options{Judge: judge, Store: s, Sources: []engine.Source{source}, HostID: osqueryd.MachineID(name), Host: name, Now: func() time.Time { return clock },
 		Administrator: func(user string) evidence.Tristate {
 			if strings.HasPrefix(user, "adm-") {
@@ -89,7 +74,7 @@ func live(t *testing.T, state, name string, busy bool) {
 		day := f.Day(host, d)
 		for h := range int64(24) {
 			from := simulate.Start + int64(d)*86400 + h*3600
-			source.batch = hourOf(&day.Batch, from, shift, name)
+			source.Batch = hourOf(&day.Batch, from, shift, name)
 			clock = time.Unix(from+shift+3600, 0)
 			if err := e.Collect(ctx); err != nil {
 				t.Fatal(err)

@@ -134,29 +134,11 @@ func runAll(t *testing.T, faults []fault) {
 	fmt.Printf("%s%d of %d faults tried, %d held\n", b.String(), tried, len(faults), held)
 }
 
-// text is what a program says, readable while it runs.
-type text struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (x *text) Write(p []byte) (int, error) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.buf.Write(p)
-}
-
-func (x *text) String() string {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.buf.String()
-}
-
 // running is rollcall.ext under a core.
 type running struct {
 	f     *trial
 	cmd   *exec.Cmd
-	said  *text
+	said  *programs.Output
 	ended chan struct{}
 	err   error
 }
@@ -191,7 +173,7 @@ func (f *trial) start(o started) *running {
 	if o.limit != "" {
 		args = append([]string{"/bin/sh", "-c", o.limit + `; exec "$@"`, "sh"}, args...)
 	}
-	r := &running{f: f, cmd: exec.Command(args[0], args[1:]...), said: &text{}, ended: make(chan struct{})}
+	r := &running{f: f, cmd: exec.Command(args[0], args[1:]...), said: &programs.Output{}, ended: make(chan struct{})}
 	r.cmd.Env = append(os.Environ(), o.env...)
 	if !o.quiet {
 		r.cmd.Stderr = r.said

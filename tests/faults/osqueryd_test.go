@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/osquery-rollcall/rollcall/tests/programs"
 )
 
 // TestWatchdog runs the extension under the real osqueryd, whose watchdog is at its
@@ -51,7 +53,7 @@ func TestWatchdog(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	said := &text{}
+	said := &programs.Output{}
 	cmd := exec.Command(osqueryd, "--ephemeral", "--disable_database", "--config_path="+filepath.Join(dir, "osquery.conf"), "--pidfile="+filepath.Join(dir, "pid"), "--database_path="+filepath.Join(dir, "db"),
 		"--logger_path="+dir, "--extensions_socket="+filepath.Join(dir, "em"), "--extensions_autoload="+filepath.Join(dir, "extensions.load"), "--extensions_require=rollcall",
 		"--enable_extensions_watchdog=true", "--watchdog_level=1", "--watchdog_delay=10", "--verbose", "--disable_audit=true")
@@ -72,13 +74,13 @@ func TestWatchdog(t *testing.T) {
 	if first == 0 {
 		t.Fatal("the extension does not run")
 	}
-	programs := 0
+	started := 0
 	began := time.Now()
 	cpu := 0.0
 	for time.Since(began) < length {
 		for range 20 { // about 100 a second
 			_ = exec.Command("/bin/true").Run()
-			programs++
+			started++
 		}
 		time.Sleep(150 * time.Millisecond)
 		now := extensionPID(ext, 0)
@@ -105,7 +107,7 @@ func TestWatchdog(t *testing.T) {
 		}
 	}
 	fmt.Printf("watchdog: %v, %d programs started, no kill; the extension took %.1f s of CPU (%.2f %% of a core),%s\n",
-		time.Since(began).Round(time.Second), programs, cpu, 100*cpu/time.Since(began).Seconds(), resident)
+		time.Since(began).Round(time.Second), started, cpu, 100*cpu/time.Since(began).Seconds(), resident)
 }
 
 func tail(s string, n int) string { return s[max(0, len(s)-n):] }

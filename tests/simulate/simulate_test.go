@@ -6,7 +6,6 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -37,26 +36,6 @@ attribution:
   maintenance:
     - {reference: CHG-1, weekdays: [sat], hours: "01:00-07:00", time_zone: UTC, users: ["adm-*", '*\adm-*'], reason: patching}
 `
-
-// feed is a source that hands out what it was given.
-type feed struct {
-	batch evidence.Batch
-	n     int
-}
-
-func (f *feed) Name() string { return "simulated" }
-func (f *feed) Read(context.Context, string, int) (evidence.Batch, error) {
-	b := f.batch
-	f.batch = evidence.Batch{}
-	f.n++
-	b.Cursor = strconv.Itoa(f.n)
-	return b, nil
-}
-
-func (f *feed) empty() bool {
-	b := &f.batch
-	return len(b.Processes)+len(b.Installs)+len(b.Logons)+len(b.Connections)+len(b.Changes) == 0
-}
 
 // hour is what happened between two times: a live host is read as it goes, and knows
 // nothing of what comes later.
@@ -144,7 +123,7 @@ func runHost(t testing.TB, f *simulate.Fleet, n, days int, judge *engine.Judge, 
 	}
 	defer st.Close()
 	clock := time.Unix(simulate.Start, 0)
-	source := &feed{}
+	source := &simulate.Feed{}
 	e, err := engine.New(ctx, engine.Options{Judge: judge, Store: st, Sources: []engine.Source{source}, HostID: f.Hosts[n].Name, Host: f.Hosts[n].Name, Now: func() time.Time { return clock },
 		Administrator: func(user string) evidence.Tristate {
 			if strings.Contains(user, "adm-") || user == `CORP\tmpadmin` {
@@ -160,8 +139,8 @@ func runHost(t testing.TB, f *simulate.Fleet, n, days int, judge *engine.Judge, 
 		day := f.Day(n, d)
 		for h := range int64(24) {
 			from := simulate.Start + int64(d)*86400 + h*3600
-			source.batch = hour(&day.Batch, from, from+3600)
-			if source.empty() {
+			source.Batch = hour(&day.Batch, from, from+3600)
+			if source.Empty() {
 				continue
 			}
 			clock = time.Unix(from+3600, 0)

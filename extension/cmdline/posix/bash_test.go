@@ -15,8 +15,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/osquery-rollcall/rollcall/extension/cmdline/dialect"
 )
 
 // writer writes harmless shell text: every program it names does not exist.
@@ -224,12 +222,12 @@ func bash(t *testing.T, program, text string) (ran [][]string, stderr string) {
 // understood are the words of the commands that are read from text, with those of what
 // it hands to eval.
 func understood(text string) ([][]string, error) {
-	list, err := Parse(text, Options{}, &dialect.Budget{Steps: 50000, Bytes: 4 << 20})
+	list, err := Parse(text, Options{}, budget())
 	var found [][]string
 	for _, s := range list {
 		found = append(found, s.Argv)
 		if len(s.Argv) > 1 && s.Argv[0] == "eval" {
-			more, merr := Parse(strings.Join(s.Argv[1:], " "), Options{}, &dialect.Budget{Steps: 50000, Bytes: 4 << 20})
+			more, merr := Parse(strings.Join(s.Argv[1:], " "), Options{}, budget())
 			err = errors.Join(err, merr)
 			for _, m := range more {
 				found = append(found, m.Argv)

@@ -185,11 +185,8 @@ func repair(text string, err error) (string, bool) {
 		return text, false
 	}
 	if rest, ok := strings.CutPrefix(pe.Text, "unclosed here-document "); ok && len(rest) < 256 {
-		stop := strings.Trim(rest, "`")
-		if unquoted, err := strconv.Unquote(rest); err == nil {
-			stop = unquoted
-		}
-		return text + "\n" + stop + "\n", true
+		stop, err := strconv.Unquote(rest)
+		return text + "\n" + stop + "\n", err == nil
 	}
 	at := int(pe.Pos.Offset())
 	if at > len(text) {

@@ -20,10 +20,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/osquery-rollcall/rollcall/tests/programs"
 )
 
 const osqueryd = "osqueryd"
@@ -112,25 +113,7 @@ type Daemon struct {
 	p      Programs
 	cmd    *exec.Cmd
 	ended  chan struct{}
-	stderr *log
-}
-
-// log keeps what a program says; it may be read meanwhile.
-type log struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *log) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(b)
-}
-
-func (l *log) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
+	stderr *programs.Output
 }
 
 // Start runs a daemon until the test ends. It returns once the extension is registered.
@@ -150,7 +133,7 @@ func Prepare(tb testing.TB, o Options) *Daemon {
 		KeepAudit(tb)
 	}
 	dir := Home(tb)
-	d := &Daemon{Dir: dir, Socket: filepath.Join(dir, "em"), State: o.State, tb: tb, o: o, p: p, stderr: &log{}}
+	d := &Daemon{Dir: dir, Socket: filepath.Join(dir, "em"), State: o.State, tb: tb, o: o, p: p, stderr: &programs.Output{}}
 	if d.State == "" {
 		d.State = filepath.Join(dir, "state")
 	}
