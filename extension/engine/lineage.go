@@ -157,9 +157,10 @@ func (l *lineage) launch(p *evidence.Process) {
 
 // adopt finds the launcher of a command whose parent nobody told of, and remembers the
 // parent as its fork. One launcher starts one command; of several it is the one that
-// started last before the fork.
+// started last before the fork. What a launcher reports to a log of its command names the
+// launcher, whoever of its forks starts it.
 func (l *lineage) adopt(p *evidence.Process) {
-	if p.ParentPID <= 0 || len(l.launches) == 0 {
+	if p.PID <= 0 || p.ParentPID <= 0 || len(l.launches) == 0 {
 		return
 	}
 	held := l.holder(p.Host, p.ParentPID, p.Time) >= 0

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -24,6 +25,9 @@ type run struct {
 	fork, chain bool
 	// shell is set where a shell of ssh's became sudo.
 	shell bool
+	// whole is set where the command was given with its path: what sudo reports is then
+	// what was typed, word for word.
+	whole bool
 }
 
 // Who tells of a run: of sudo's start, of the command's and, in a chain, of the one
@@ -43,7 +47,10 @@ const (
 
 // tell is what one of them says, nothing where there is nothing to say.
 func (r run) tell(who int) (source string, out []evidence.Process) {
-	words := []string{"systemctl", "list-units"}
+	words, from := []string{"systemctl", "list-units"}, "/usr/bin/"
+	if r.whole {
+		words[0], from = from+words[0], ""
+	}
 	starter, middle := r.sudo, []string(nil)
 	next := r.sudo + 1
 	if r.fork {
@@ -58,10 +65,10 @@ func (r run) tell(who int) (source string, out []evidence.Process) {
 	}
 	began := r.at + r.asks
 	start := func(at, pid, parent int64, words ...string) evidence.Process {
-		return evidence.Process{Platform: evidence.Linux, Time: at, PID: pid, ParentPID: parent, Path: "/usr/bin/" + words[0], CmdLine: strings.Join(words, " "), UID: "0", Username: "root",
+		return evidence.Process{Platform: evidence.Linux, Time: at, PID: pid, ParentPID: parent, Path: "/usr/bin/" + path.Base(words[0]), CmdLine: strings.Join(words, " "), UID: "0", Username: "root",
 			LoginUID: "1000", LoginUser: "alice", Session: "3", Source: "kaudit", EID: fmt.Sprintf("%d:%d", at, pid)}
 	}
-	report := evidence.Process{Platform: evidence.Linux, Time: began, CmdLine: "/usr/bin/" + strings.Join(behind, " "), ArgsJoined: true, LoginUser: "alice", CWD: "/home/alice"}
+	report := evidence.Process{Platform: evidence.Linux, Time: began, CmdLine: from + strings.Join(behind, " "), ArgsJoined: true, LoginUser: "alice", CWD: "/home/alice"}
 	var p evidence.Process
 	switch who {
 	case tellsSudo, tellsSudoAgain:
@@ -86,7 +93,7 @@ func (r run) tell(who int) (source string, out []evidence.Process) {
 		p.LoginUID, p.ParentPID, p.ParentPath, p.Source, p.EID = "1000", r.sudo, "/usr/bin/sudo", "kaudit", fmt.Sprintf("%d:report %d", began, r.sudo)
 	case tellsSyslog:
 		p = report
-		p.Path, p.ParentPath, p.UID, p.Username, p.Source, p.EID = "/usr/bin/"+behind[0], "sudo", "0", "root", "syslog", fmt.Sprint("line ", r.sudo)
+		p.Path, p.ParentPath, p.UID, p.Username, p.Source, p.EID = "/usr/bin/"+path.Base(behind[0]), "sudo", "0", "root", "syslog", fmt.Sprint("line ", r.sudo)
 	}
 	if who >= tellsShellAgain {
 		p.Time, p.Late, p.Source, p.EID, p.ArgsJoined = p.Time+3, 120, "process_events", fmt.Sprint(p.PID), true
@@ -123,6 +130,9 @@ func TestSudoIsOneRow(t *testing.T) {
 	}{
 		{"sudo starts it", []run{{at: at, sudo: 700}}},
 		{"a fork of sudo starts it", []run{{at: at, sudo: 700, fork: true}}},
+		{"sudo starts it by its path", []run{{at: at, sudo: 700, whole: true}}},
+		{"a fork of sudo starts it by its path", []run{{at: at, sudo: 700, fork: true, whole: true}}},
+		{"twice through forks, by its path", []run{{at: at, sudo: 700, fork: true, whole: true}, {at: at + 1, sudo: 710, fork: true, whole: true}}},
 		{"sudo asks first", []run{{at: at, asks: 40, sudo: 700}}},
 		{"sudo asks first, a fork starts it", []run{{at: at, asks: 40, sudo: 700, fork: true}}},
 		{"through timeout", []run{{at: at, sudo: 700, chain: true}}},

@@ -19,18 +19,24 @@ import (
 )
 
 // elsewhere gives a script of the shell's ($4) a syslog of the test's own ($1, a socket)
-// and the sudoers $2, says that $3 logged in, and runs it as that user. $0 is a directory.
+// and the sudoers $2, says that $3 logged in, and runs it as that user, on a terminal of its own
+// where $5 says so. $0 is a directory.
 const elsewhere = `
 login=$3
-mkdir "$0/dev"
+mkdir -p "$0/dev"
 mount --bind /dev "$0/dev"
 mount -t tmpfs none /dev
 for f in null zero full random urandom tty; do touch /dev/$f; mount --bind "$0/dev/$f" /dev/$f; done
+mkdir /dev/pts
+mount -t devpts -o newinstance,ptmxmode=0666,mode=0620,gid=5 none /dev/pts
+ln -s pts/ptmx /dev/ptmx
 touch /dev/log
 mount --bind "$1" /dev/log
 mount --bind "$2" /etc/sudoers
 echo "$login" >/proc/self/loginuid
-exec setpriv --reuid="$login" --regid="$login" --clear-groups /bin/sh "$4"`
+if [ "$5" = terminal ]; then set -- "$1" "$2" "$3" script -qec "/bin/sh $4" /dev/null; else set -- "$1" "$2" "$3" /bin/sh "$4"; fi
+shift 3
+exec setpriv --reuid="$login" --regid="$login" --clear-groups "$@"`
 
 // receive is a syslog daemon: it writes what is reported on a socket to a log, as
 // rsyslog does, until the test ends.
@@ -75,7 +81,7 @@ func receive(t *testing.T, socket, log string) {
 // by osquery, and by sudo itself through syslog. It is one row, which names them all and
 // who is behind it.
 func TestSudoIsOneRow(t *testing.T) {
-	for _, tool := range []string{"sudo", "setpriv", "mount"} {
+	for _, tool := range []string{"sudo", "setpriv", "mount", "script"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf(osqueryd.Missing+"no %s on PATH", tool)
 		}
@@ -99,7 +105,7 @@ func TestSudoIsOneRow(t *testing.T) {
 	if err := os.Mkdir(logs, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(sudoers, []byte("nobody ALL=(ALL) NOPASSWD: ALL\n"), 0o440); err != nil {
+	if err := os.WriteFile(sudoers, []byte("Defaults use_pty\nnobody ALL=(ALL) NOPASSWD: ALL\n"), 0o440); err != nil {
 		t.Fatal(err)
 	}
 	receive(t, socket, filepath.Join(logs, "auth.log"))
@@ -109,18 +115,28 @@ func TestSudoIsOneRow(t *testing.T) {
 	d := osqueryd.Start(t, osqueryd.Options{Extension: ext, Config: map[string]any{}, Audit: true, Logs: logs})
 	d.Audited(60 * time.Second)
 	systemctl := osqueryd.Tool(t, dir, "systemctl")
-	typed := filepath.Join(dir, "typed")
-	if err := os.WriteFile(typed, []byte("sudo -n "+systemctl+" list-units\n:\n"), 0o644); err != nil {
-		t.Fatal(err)
+	for where, command := range map[string]string{"no terminal": "list-units", "terminal": "list-timers"} {
+		t.Run(where, func(t *testing.T) {
+			typed := filepath.Join(dir, command)
+			if err := os.WriteFile(typed, []byte("sudo -n "+systemctl+" "+command+"\n:\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			cmd := osqueryd.Within(elsewhere, dir, socket, sudoers, nobody.Uid, typed, where)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			oneRow(t, d, systemctl, command)
+		})
 	}
-	cmd := osqueryd.Within(elsewhere, dir, socket, sudoers, nobody.Uid, typed)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+}
+
+// oneRow waits until everybody has told of what sudo runs, and looks at the row.
+func oneRow(t *testing.T, d *osqueryd.Daemon, tool, command string) {
+	t.Helper()
 	var rows []map[string]string
 	sources := []string{"kaudit", "process_events", "syslog"}
 	d.Eventually(90*time.Second, "all have told of it", func() bool {
-		rows = d.Must("SELECT time, pid, parent, source, path, cmdline, username, login_user, parent_path, elevated FROM service_discovery_events WHERE time > 0 AND canonical LIKE '%list-units%' AND cmdline LIKE '%" + systemctl + "%'")
+		rows = d.Must("SELECT time, pid, parent, source, path, cmdline, username, login_user, parent_path FROM service_discovery_events WHERE time > 0 AND cmdline LIKE '%" + tool + " " + command + "%'")
 		told := map[string]bool{}
 		for _, r := range rows {
 			for source := range strings.SplitSeq(r["source"], ",") {
@@ -137,7 +153,7 @@ func TestSudoIsOneRow(t *testing.T) {
 		t.Errorf("%v", r)
 	}
 	// A row that was stored before the command was seen stays the launcher's.
-	if command := r["path"] == systemctl && r["cmdline"] == systemctl+" list-units" && strings.HasSuffix(r["parent_path"], "/sudo"); !command && !strings.HasSuffix(r["path"], "/sudo") {
+	if own := r["path"] == tool && r["cmdline"] == tool+" "+command && strings.HasSuffix(r["parent_path"], "/sudo"); !own && !strings.HasSuffix(r["path"], "/sudo") {
 		t.Errorf("%v", r)
 	}
 	t.Log(r)
