@@ -156,3 +156,46 @@ func committed(t *testing.T, pattern string) []string {
 	}
 	return files
 }
+
+// TestAListingIsLoggedOnce: the kernel's audit tells of a command at once and osquery's
+// of the same some seconds later, mostly after the pack asked: the row stays as it was
+// logged.
+func TestAListingIsLoggedOnce(t *testing.T) {
+	const listings = 20
+	d := start(t, 3)
+	d.Audited(60 * time.Second)
+	systemctl := osqueryd.Tool(t, d.Dir, "systemctl")
+	for i := range listings {
+		if err := exec.Command(systemctl, "--type=service", fmt.Sprintf("--lines=%d", 100+i)).Run(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+	}
+	logged := func() map[string]int {
+		times := map[string]int{}
+		for _, r := range d.Results() {
+			c, _ := r["columns"].(map[string]any)
+			if r["name"] == "pack_t1007_service_discovery_events" && c["path"] == systemctl {
+				times[fmt.Sprint(c["cmdline"])]++
+			}
+		}
+		return times
+	}
+	d.Eventually(60*time.Second, "all are in the log", func() bool { return len(logged()) == listings })
+	d.Eventually(60*time.Second, "osquery has told of all", func() bool {
+		rows := d.Must("SELECT source FROM service_discovery_events WHERE time > 0 AND path = '" + systemctl + "'")
+		named := 0
+		for _, r := range rows {
+			if strings.Contains(r["source"], "process_events") {
+				named++
+			}
+		}
+		return named == listings
+	})
+	time.Sleep(8 * time.Second) // two more rounds of the schedule
+	for cmdline, n := range logged() {
+		if n != 1 {
+			t.Errorf("%s is logged %d times", cmdline, n)
+		}
+	}
+}
