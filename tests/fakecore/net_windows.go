@@ -19,18 +19,24 @@ type pipe struct {
 
 // listen serves a pipe. Wine hands a pipe's first client to an instance that go-winio
 // opens only to own the name and never answers on; Windows keeps clients away from
-// it. A connection that nobody uses takes that place.
+// it. A connection that nobody uses takes that place; where somebody else was quicker,
+// the pipe is made anew.
 func listen(path string) (net.Listener, error) {
-	l, err := winio.ListenPipe(path, nil)
-	if err != nil {
-		return nil, err
-	}
-	spent, err := dial(path)
-	if err != nil {
+	for tries := 1; ; tries++ {
+		l, err := winio.ListenPipe(path, nil)
+		if err != nil {
+			return nil, err
+		}
+		patience := time.Second
+		spent, err := winio.DialPipe(path, &patience)
+		if err == nil {
+			return &pipe{l, spent}, nil
+		}
 		_ = l.Close()
-		return nil, err
+		if tries == 20 {
+			return nil, err
+		}
 	}
-	return &pipe{l, spent}, nil
 }
 
 func (p *pipe) Close() error {

@@ -72,6 +72,9 @@ func TestLoadFSDoesNotFollowLinks(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(rules, "link.yml")); err != nil {
 		t.Skipf("NOT TESTED: that links are not followed, on %s: %v", runtime.GOOS, err)
 	}
+	if _, err := os.Lstat(filepath.Join(rules, "link.yml")); err != nil { // wine makes none, and no error
+		t.Skipf("NOT TESTED: that links are not followed, on %s, which made none: %v", runtime.GOOS, err)
+	}
 	loaded := LoadFS(os.DirFS(rules), ".")
 	if len(loaded) != 1 || loaded[0].Err == nil {
 		t.Errorf("loaded %+v", loaded)

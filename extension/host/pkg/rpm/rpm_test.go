@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -70,7 +71,11 @@ func made(t testing.TB, all [][]byte) map[string]func() rpm.DB {
 		return func() rpm.DB { return must(open(bytes.NewReader(b))) }
 	}
 	bdb := func(r *bytes.Reader) (rpm.DB, error) { return rpm.OpenBDB(r, r.Size()) }
-	at := filepath.Join(t.TempDir(), "rpmdb ?#%.sqlite")
+	name := "rpmdb ?#%.sqlite" // what a URI would take for its own
+	if runtime.GOOS == "windows" {
+		name = "rpmdb #%.sqlite" // no file there has a question mark
+	}
+	at := filepath.Join(t.TempDir(), name)
 	conn, err := rpmtest.SQLite(context.Background(), at, all)
 	if err != nil {
 		t.Fatal(err)
