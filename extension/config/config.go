@@ -22,6 +22,7 @@ import (
 
 	"github.com/osquery-rollcall/rollcall/extension/attribution"
 	"github.com/osquery-rollcall/rollcall/extension/score"
+	"github.com/osquery-rollcall/rollcall/extension/trust"
 )
 
 // MaxFile is the largest configuration that is read, in bytes.
@@ -136,7 +137,7 @@ func OpenTrusted(path, what string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", what, err)
 	}
-	if err := Trusted(f); err != nil {
+	if err := trust.File(f); err != nil {
 		return nil, errors.Join(fmt.Errorf("refuse %s %s: %w", what, path, err), f.Close())
 	}
 	return f, nil

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/osquery-rollcall/rollcall/extension/config"
+	"github.com/osquery-rollcall/rollcall/tests/permit"
 )
 
 func TestParse(t *testing.T) {
@@ -223,15 +223,7 @@ func TestWhatIsLeftOutHasItsDefault(t *testing.T) {
 	}
 }
 
-// notOnWindows skips what needs a file's mode.
-func notOnWindows(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("NOT TESTED: files others can write, on Windows, where the installer's access list decides")
-	}
-}
-
 func TestOpenTrusted(t *testing.T) {
-	notOnWindows(t)
 	path := filepath.Join(t.TempDir(), "bad.txt")
 	if err := os.WriteFile(path, []byte("evil.example\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -241,9 +233,7 @@ func TestOpenTrusted(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Close()
-	if err := os.Chmod(path, 0o606); err != nil {
-		t.Fatal(err)
-	}
+	permit.Write(t, path)
 	if _, err := config.OpenTrusted(path, "the indicators"); err == nil || !strings.Contains(err.Error(), "refuse the indicators "+path) {
 		t.Error(err)
 	}
@@ -279,7 +269,6 @@ func FuzzParse(f *testing.F) {
 }
 
 func TestLoadRefusesWhatOthersWrite(t *testing.T) {
-	notOnWindows(t)
 	path := filepath.Join(t.TempDir(), "rollcall.yaml")
 	if _, err := config.Load(path, false); err != nil {
 		t.Errorf("a default file need not exist: %v", err)
@@ -293,9 +282,7 @@ func TestLoadRefusesWhatOthersWrite(t *testing.T) {
 	if c, err := config.Load(path, true); err != nil || c.LogLevel != "warn" {
 		t.Errorf("%+v, %v", c, err)
 	}
-	if err := os.Chmod(path, 0o666); err != nil {
-		t.Fatal(err)
-	}
+	permit.Write(t, path)
 	if _, err := config.Load(path, true); err == nil || !strings.Contains(err.Error(), "others can write") {
 		t.Errorf("a file others can write: %v", err)
 	}

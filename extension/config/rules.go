@@ -2,9 +2,10 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
+
+	"github.com/osquery-rollcall/rollcall/extension/trust"
 )
 
 // Rules is a directory of the user's rules. It cannot be left by links, and every
@@ -16,14 +17,24 @@ type Rules struct {
 
 // OpenRules opens a directory that only its owner, root or ourselves, can write.
 func OpenRules(dir string) (*Rules, error) {
-	if err := TrustedDir(dir); err != nil {
-		return nil, err
-	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {
-		return nil, fmt.Errorf("open the rules: %w", err)
+		return nil, err
+	}
+	if err := trustedRoot(root); err != nil {
+		return nil, errors.Join(err, root.Close())
 	}
 	return &Rules{root}, nil
+}
+
+// trustedRoot checks the directory that is open, not whatever has its name now.
+func trustedRoot(root *os.Root) error {
+	d, err := root.Open(".")
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return trust.Dir(d)
 }
 
 // Open implements fs.FS.
@@ -44,14 +55,14 @@ func (r *Rules) Open(name string) (fs.File, error) {
 // Close ends the use of the directory.
 func (r *Rules) Close() error { return r.root.Close() }
 
-// trusted is Trusted for files and directories alike.
+// trusted checks files and directories alike.
 func trusted(f *os.File) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
 	}
 	if info.IsDir() {
-		return ownerOnly(info)
+		return trust.Dir(f)
 	}
-	return Trusted(f)
+	return trust.File(f)
 }

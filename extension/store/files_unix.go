@@ -6,31 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/osquery-rollcall/rollcall/extension/trust"
 )
-
-const noFollow = unix.O_NOFOLLOW
-
-func ownedByUs(info os.FileInfo) error {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return nil
-	}
-	if st.Uid != 0 && int(st.Uid) != os.Geteuid() {
-		return fmt.Errorf("it belongs to uid %d", st.Uid)
-	}
-	return nil
-}
-
-func othersWrite(info os.FileInfo) bool { return info.Mode().Perm()&0o022 != 0 }
 
 // fileLock keeps a second writer out for as long as the process lives.
 type fileLock struct{ f *os.File }
 
 func acquire(path string) (*fileLock, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o600)
+	f, err := trust.OwnFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("open the lock file: %w", err)
 	}

@@ -1,5 +1,3 @@
-//go:build windows
-
 package store
 
 import (
@@ -8,20 +6,15 @@ import (
 	"os"
 
 	"golang.org/x/sys/windows"
+
+	"github.com/osquery-rollcall/rollcall/extension/trust"
 )
-
-const noFollow = 0
-
-// On Windows the state directory's access list decides; ProgramData\Rollcall is
-// made by the installer for SYSTEM and administrators alone.
-func ownedByUs(os.FileInfo) error  { return nil }
-func othersWrite(os.FileInfo) bool { return false }
 
 // fileLock keeps a second writer out for as long as the process lives.
 type fileLock struct{ f *os.File }
 
 func acquire(path string) (*fileLock, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := trust.OwnFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("open the lock file: %w", err)
 	}

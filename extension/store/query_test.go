@@ -208,7 +208,7 @@ func TestTrimByNumber(t *testing.T) {
 // TestNothingIsReadableByOthers looks at every file while the store is in use.
 func TestNothingIsReadableByOthers(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("NOT TESTED: modes of files, on Windows, where the installer's access list decides")
+		t.Skip("NOT TESTED: modes of files, which Windows has not")
 	}
 	dir := filepath.Join(t.TempDir(), "deep", "state")
 	s := open(t, dir)

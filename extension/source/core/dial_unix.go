@@ -9,6 +9,8 @@ import (
 	"net"
 	"os"
 	"syscall"
+
+	"github.com/osquery-rollcall/rollcall/extension/trust"
 )
 
 // dial connects to a socket that belongs to root or to ourselves. The owner of
@@ -25,7 +27,7 @@ func dial(ctx context.Context, path string) (net.Conn, error) {
 	if info.Mode()&os.ModeSocket == 0 {
 		return nil, fmt.Errorf("%w: it is not a socket but %s", ErrUnsafe, info.Mode())
 	}
-	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || !trusted(stat.Uid) {
+	if stat, ok := info.Sys().(*syscall.Stat_t); !ok || !trust.User(stat.Uid) {
 		return nil, fmt.Errorf("%w: its owner is neither root nor uid %d", ErrUnsafe, os.Geteuid())
 	}
 	var d net.Dialer
@@ -37,7 +39,7 @@ func dial(ctx context.Context, path string) (net.Conn, error) {
 		return nil, err
 	}
 	uid, known, err := peerUID(conn.(*net.UnixConn))
-	if err == nil && known && !trusted(uid) {
+	if err == nil && known && !trust.User(uid) {
 		err = fmt.Errorf("%w: uid %d answers on it", ErrUnsafe, uid)
 	}
 	if err != nil {
@@ -46,8 +48,6 @@ func dial(ctx context.Context, path string) (net.Conn, error) {
 	}
 	return conn, nil
 }
-
-func trusted(uid uint32) bool { return uid == 0 || int(uid) == os.Geteuid() }
 
 func brokenPipe(err error) bool {
 	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)

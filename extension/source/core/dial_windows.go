@@ -9,10 +9,12 @@ import (
 
 	"github.com/Microsoft/go-winio"
 	"golang.org/x/sys/windows"
+
+	"github.com/osquery-rollcall/rollcall/extension/trust"
 )
 
-// dial connects to a named pipe. The connection is anonymous: whoever serves the
-// pipe cannot act as us.
+// dial connects to a named pipe of SYSTEM, the administrators or ourselves. The
+// connection is anonymous: whoever serves the pipe cannot act as us.
 func dial(ctx context.Context, path string) (net.Conn, error) {
 	conn, err := winio.DialPipeContext(ctx, path)
 	if err != nil {
@@ -20,6 +22,16 @@ func dial(ctx context.Context, path string) (net.Conn, error) {
 			return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 		}
 		return nil, err
+	}
+	pipe, ok := conn.(interface{ Fd() uintptr })
+	if !ok {
+		err = errors.New("the pipe has no handle to ask whose it is")
+	} else {
+		err = trust.Pipe(windows.Handle(pipe.Fd()))
+	}
+	if err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("%w: %w", ErrUnsafe, err)
 	}
 	return conn, nil
 }

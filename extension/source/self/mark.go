@@ -36,12 +36,13 @@ type mark struct {
 	Dev    uint64 `json:"d,omitempty"`
 	Target string `json:"l,omitempty"` // of a link
 	Sum    string `json:"h,omitempty"` // sha256, of content that is looked at
+	Access string `json:"a,omitempty"` // on Windows: owner and access list, in SDDL
 }
 
 // same reports whether nothing was done to the file itself, so that its content need
 // not be read again.
 func (m *mark) same(n *mark) bool {
-	return m.Kind == n.Kind && m.Mode == n.Mode && m.UID == n.UID && m.GID == n.GID && m.Size == n.Size && m.MTime == n.MTime && m.CTime == n.CTime && m.Ino == n.Ino && m.Dev == n.Dev
+	return m.Kind == n.Kind && m.Mode == n.Mode && m.UID == n.UID && m.GID == n.GID && m.Size == n.Size && m.MTime == n.MTime && m.CTime == n.CTime && m.Ino == n.Ino && m.Dev == n.Dev && m.Access == n.Access
 }
 
 // changes names what about it matters and is other than before, "what: old -> new".
@@ -60,6 +61,7 @@ func (m mark) changes(n mark, look Look) (out []string) {
 	}
 	add("owner", fmt.Sprintf("%d:%d", m.UID, m.GID), fmt.Sprintf("%d:%d", n.UID, n.GID))
 	add("mode", fs.FileMode(m.Mode).String(), fs.FileMode(n.Mode).String())
+	add("access", m.Access, n.Access)
 	add("target", m.Target, n.Target)
 	switch {
 	case look == Content:
@@ -89,7 +91,7 @@ func lookAt(ctx context.Context, path string, look Look, known mark) mark {
 		}
 		return mark{Kind: kindError}
 	}
-	m := markOf(info)
+	m := markOf(path, info)
 	switch m.Kind {
 	case kindLink:
 		if m.Target, err = os.Readlink(path); err != nil {
@@ -107,13 +109,13 @@ func lookAt(ctx context.Context, path string, look Look, known mark) mark {
 		if err != nil {
 			return mark{Kind: kindError}
 		}
-		m = markOf(opened) // that which was read
+		m = markOf(path, opened) // that which was read
 		m.Sum = sum
 	}
 	return m
 }
 
-func markOf(info fs.FileInfo) mark {
+func markOf(path string, info fs.FileInfo) mark {
 	m := mark{Kind: kindOther, Mode: uint32(info.Mode().Perm() | info.Mode()&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky)), MTime: info.ModTime().UnixNano()}
 	switch t := info.Mode(); {
 	case t.IsRegular():
@@ -123,7 +125,7 @@ func markOf(info fs.FileInfo) mark {
 	case t&fs.ModeSymlink != 0:
 		m.Kind = kindLink
 	}
-	m.system(info)
+	m.system(path, info)
 	return m
 }
 

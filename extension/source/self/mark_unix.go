@@ -13,7 +13,7 @@ import (
 // openFlags follow no link and keep a FIFO from blocking the open.
 const openFlags = os.O_RDONLY | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_CLOEXEC
 
-func (m *mark) system(info fs.FileInfo) {
+func (m *mark) system(_ string, info fs.FileInfo) {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return

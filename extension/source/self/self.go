@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
+	"github.com/osquery-rollcall/rollcall/extension/trust"
 )
 
 // Name is the source's name in rows and health.
@@ -70,6 +71,9 @@ type Item struct {
 	// Scale weakens the sign: what people change in their daily work counts less. 0
 	// means 1.
 	Scale float64
+	// Guarded says that only root (Windows: SYSTEM and the administrators) may be able to
+	// change it, and that nobody else looks.
+	Guarded bool
 }
 
 // Places are where Rollcall's own things are; empty ones are not watched.
@@ -87,14 +91,14 @@ type Places struct {
 func Items(p Places) []Item {
 	const edited = 0.6
 	all := []Item{
-		{p.Program, "program", Content, 1},
-		{p.Config, "configuration", Content, edited},
-		{p.RulesDir, "rules", Listing, edited},
-		{p.StateDir, "state directory", Directory, 1},
-		{p.Database, "database", Identity, 1},
+		{p.Program, "program", Content, 1, true},
+		{p.Config, "configuration", Content, edited, false},
+		{p.RulesDir, "rules", Listing, edited, false},
+		{p.StateDir, "state directory", Directory, 1, false},
+		{p.Database, "database", Identity, 1, false},
 	}
 	for _, f := range p.IOCFiles {
-		all = append(all, Item{f, "indicators", Content, edited})
+		all = append(all, Item{f, "indicators", Content, edited, false})
 	}
 	dir := "/etc/osquery"
 	switch runtime.GOOS {
@@ -103,7 +107,7 @@ func Items(p Places) []Item {
 	case "darwin":
 		dir = "/var/osquery"
 	}
-	all = append(all, Item{filepath.Join(dir, "extensions.load"), "load file of osquery", Content, 1}, Item{filepath.Join(dir, "osquery.flags"), "flags of osquery", Content, 0.8})
+	all = append(all, Item{filepath.Join(dir, "extensions.load"), "load file of osquery", Content, 1, true}, Item{filepath.Join(dir, "osquery.flags"), "flags of osquery", Content, 0.8, true})
 	return slices.DeleteFunc(all, func(i Item) bool { return i.Path == "" })
 }
 
@@ -142,6 +146,8 @@ type Source struct {
 	// told is when a change was told last, and said which.
 	told time.Time
 	said evidence.Change
+	// state is what the last look said of health.
+	state error
 }
 
 // memory is what was learned, by path.
@@ -180,7 +186,7 @@ func (s *Source) Read(ctx context.Context, cursor string, _ int) (evidence.Batch
 		clear(s.held)
 	}
 	if since := now.Sub(s.looked); since >= 0 && since < s.o.Every {
-		return evidence.Batch{Cursor: cursor}, nil
+		return evidence.Batch{Cursor: cursor}, s.state
 	}
 	s.looked = now
 	learning := s.known.Files == nil
@@ -203,10 +209,40 @@ func (s *Source) Read(ctx context.Context, cursor string, _ int) (evidence.Batch
 	if len(b.Changes) > 0 {
 		s.told, s.said = now, b.Changes[len(b.Changes)-1]
 	}
+	s.state = nil
 	if !s.told.IsZero() && now.Sub(s.told) < shownFor && now.Sub(s.told) >= 0 {
-		return b, s.tampered()
+		s.state = s.tampered()
+	} else if problem := s.unguarded(); problem != "" {
+		s.state = &evidence.Unavailable{State: evidence.StateDegraded, Detail: problem, Remedy: "leave it to root, on Windows to SYSTEM and the administrators"}
 	}
-	return b, nil
+	return b, s.state
+}
+
+// unguarded says which of the guarded files others can change, empty when none.
+func (s *Source) unguarded() string {
+	for _, it := range s.o.Items {
+		if !it.Guarded {
+			continue
+		}
+		f, err := os.OpenFile(it.Path, openFlags, 0)
+		if err != nil {
+			continue // what is not there, or a link, is told as a change
+		}
+		err = trust.File(f)
+		f.Close()
+		if err != nil {
+			return fmt.Sprintf("%s %s is not safe: %v", subject(it), it.Path, err)
+		}
+	}
+	return ""
+}
+
+// subject is what an item is called.
+func subject(it Item) string {
+	if strings.HasSuffix(it.What, "osquery") || it.Path == auditRules {
+		return "the " + it.What
+	}
+	return "Rollcall's " + it.What
 }
 
 // tampered is the state after a change.
@@ -333,21 +369,18 @@ func (s *Source) tell(it Item, is mark, owner string, changes []string, now time
 	if c := is.CTime / int64(time.Second); c > 0 && c <= at {
 		at, basis = c, evidence.BasisChange
 	}
-	subject := "Rollcall's " + it.What
-	if strings.HasSuffix(it.What, "osquery") || it.Path == auditRules {
-		subject = "the " + it.What
-	}
+	what := subject(it)
 	in := evidence.Install{
 		Time: at, TimeBasis: basis, Platform: evidence.ParsePlatform(runtime.GOOS), Action: evidence.Modified, Kind: Kind,
-		Name: filepath.Base(it.Path), DisplayName: subject, UnitPath: it.Path, Changes: changes, SHA256: is.Sum, Package: owner,
-		Signs:  []evidence.Sign{{Factor: Factor, Evidence: subject + " was changed: " + strings.Join(changes, ", "), Scale: it.Scale}},
+		Name: filepath.Base(it.Path), DisplayName: what, UnitPath: it.Path, Changes: changes, SHA256: is.Sum, Package: owner,
+		Signs:  []evidence.Sign{{Factor: Factor, Evidence: what + " was changed: " + strings.Join(changes, ", "), Scale: it.Scale}},
 		Source: Name, EID: fmt.Sprintf("%d-%d", now.UnixNano(), len(b.Installs)),
 	}
 	if owner != "" {
 		in.PackageVerified = evidence.No
 	}
 	b.Installs = append(b.Installs, in)
-	b.Changes = append(b.Changes, evidence.Change{Time: at, Platform: in.Platform, Kind: evidence.ChangeAudit, Subject: subject + " " + it.Path,
+	b.Changes = append(b.Changes, evidence.Change{Time: at, Platform: in.Platform, Kind: evidence.ChangeAudit, Subject: what + " " + it.Path,
 		Detail: strings.Join(changes, ", "), Source: Name, EID: in.EID})
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
+	"github.com/osquery-rollcall/rollcall/tests/permit"
 )
 
 // world is a host with Rollcall's things on it and a clock.
@@ -63,9 +64,9 @@ func (w *world) must(err error) {
 func (w *world) restart() {
 	w.src = New(Options{
 		Items: []Item{
-			{w.path("bin/rollcall.ext"), "program", Content, 1}, {w.path("etc/rollcall.yaml"), "configuration", Content, 0.6}, {w.path("etc/rules.d"), "rules", Listing, 0.6},
-			{w.path("state"), "state directory", Directory, 1}, {w.path("state/rollcall.db"), "database", Identity, 1},
-			{w.path("osquery/extensions.load"), "load file of osquery", Content, 1}, {w.path("osquery/osquery.flags"), "flags of osquery", Content, 0.8},
+			{w.path("bin/rollcall.ext"), "program", Content, 1, true}, {w.path("etc/rollcall.yaml"), "configuration", Content, 0.6, false}, {w.path("etc/rules.d"), "rules", Listing, 0.6, false},
+			{w.path("state"), "state directory", Directory, 1, false}, {w.path("state/rollcall.db"), "database", Identity, 1, false},
+			{w.path("osquery/extensions.load"), "load file of osquery", Content, 1, true}, {w.path("osquery/osquery.flags"), "flags of osquery", Content, 0.8, true},
 		},
 		Packaged: func(context.Context, string) (string, bool) { w.asked++; return w.owner, w.verified },
 		Audit:    func() (Audit, error) { return w.audit, w.auditErr },
@@ -148,14 +149,47 @@ func TestTheDatabaseLives(t *testing.T) {
 	w.expect("it was written")
 	w.must(os.Truncate(w.path("state/rollcall.db"), 100))
 	w.expect("it was cut", "rollcall.db: size: 8192 -> 100")
-	if runtime.GOOS == "windows" {
-		return // names no inode
-	}
 	w.write("state/new", strings.Repeat("z", 8192))
 	w.must(os.Rename(w.path("state/new"), w.path("state/rollcall.db")))
 	w.expect("it was replaced", "rollcall.db: file: replaced by another")
-	w.must(os.Chmod(w.path("state"), 0o777))
-	w.expect("all may write", "state: mode: -rwxr-xr-x -> -rwxrwxrwx")
+	permit.Write(t, w.path("state"))
+	if got := w.look(); len(got) != 1 || !strings.HasPrefix(got[0], "state: mode: -rwxr-xr-x -> -rwxrwxrwx") && !(runtime.GOOS == "windows" && strings.Contains(got[0], "state: access: O:")) {
+		t.Errorf("all may write: %q", got)
+	}
+}
+
+// TestWhatOthersCanChangeIsSaid: for as long as it is so.
+func TestWhatOthersCanChangeIsSaid(t *testing.T) {
+	w := newWorld(t)
+	state := func(after time.Duration) string {
+		t.Helper()
+		w.now = w.now.Add(after)
+		b, err := w.src.Read(context.Background(), w.cursor, 1000)
+		w.cursor = b.Cursor
+		var u *evidence.Unavailable
+		if errors.As(err, &u) && u.State == evidence.StateDegraded && u.Remedy != "" {
+			return u.Detail
+		}
+		w.must(err)
+		return ""
+	}
+	if said := state(lookEvery); said != "" {
+		t.Errorf("only we can change anything, but: %s", said)
+	}
+	permit.Write(t, w.path("bin/rollcall.ext"))
+	if said := state(lookEvery); !strings.Contains(said, "rollcall.ext was changed") {
+		t.Errorf("after the change: %s", said)
+	}
+	for _, after := range []time.Duration{2 * shownFor, time.Second, lookEvery} {
+		if said := state(after); !strings.HasPrefix(said, "Rollcall's program "+w.path("bin/rollcall.ext")+" is not safe: others can write to it") {
+			t.Errorf("%v later: %s", after, said)
+		}
+	}
+	w.must(os.Remove(w.path("bin/rollcall.ext")))
+	state(lookEvery)
+	if said := state(2 * shownFor); said != "" {
+		t.Errorf("there is none any more, but: %s", said)
+	}
 }
 
 // TestAPackageManagerMayChangeItsFiles: at once, or while it works; not for ever.
@@ -298,7 +332,7 @@ func FuzzCursor(f *testing.F) {
 	f.Add(`{"f":{"/a":{"k":"file","h":"00"}},"a":{"e":true,"r":3}}`)
 	f.Add(`{"f":null}`)
 	f.Fuzz(func(t *testing.T, cursor string) {
-		s := New(Options{Items: []Item{{t.TempDir(), "rules", Listing, 1}}, Packaged: func(context.Context, string) (string, bool) { return "", false },
+		s := New(Options{Items: []Item{{t.TempDir(), "rules", Listing, 1, false}}, Packaged: func(context.Context, string) (string, bool) { return "", false },
 			Audit: func() (Audit, error) { return Audit{}, nil }})
 		b, err := s.Read(context.Background(), cursor, 10)
 		var off *evidence.Unavailable
