@@ -230,12 +230,12 @@ func Open(ctx context.Context, o Options) (*App, error) {
 			}
 		}
 		var look engine.Looker
-		var administrator func(string) evidence.Tristate
+		var administrator func(context.Context, string) evidence.Tristate
 		if !o.Replay {
 			a.facts = a.look(o, rooms, services, o.Logger.Named("facts"))
 			look = a.facts
-			if runtime.GOOS == "linux" {
-				administrator = newAdmins().administrator
+			if admins := newAdmins(o.Core, evidence.ParsePlatform(runtime.GOOS), name); admins != nil {
+				administrator = admins.administrator
 			}
 		}
 		var users interface {

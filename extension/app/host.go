@@ -19,6 +19,7 @@ import (
 	"github.com/osquery-rollcall/rollcall/extension/host/accounts"
 	"github.com/osquery-rollcall/rollcall/extension/host/pkg"
 	"github.com/osquery-rollcall/rollcall/extension/host/vuln"
+	"github.com/osquery-rollcall/rollcall/extension/source/core"
 	"github.com/osquery-rollcall/rollcall/tables"
 )
 
@@ -110,14 +111,21 @@ func (a *App) look(o Options, r Rooms, services tables.InventoryReader, log hclo
 }
 
 // rolesFor is how long what an account may do is remembered, and maxRoles of how many.
+// Osquery takes longer to tell than files, most of all on a domain controller.
 const (
-	rolesFor = time.Minute
-	maxRoles = 4096
+	rolesFor     = time.Minute
+	coreRolesFor = 10 * time.Minute
+	maxRoles     = 4096
+	// askRoles bounds one question.
+	askRoles = 2 * time.Second
 )
 
-// admins tells who administers a Linux host, by its files.
+// admins tells who administers this host: on Linux by its files, elsewhere through
+// osquery.
 type admins struct {
-	files *accounts.Files
+	roles func(ctx context.Context, user string) accounts.Roles
+	keep  time.Duration
+	now   func() time.Time
 
 	mu    sync.Mutex
 	known map[string]role
@@ -128,33 +136,46 @@ type role struct {
 	at time.Time
 }
 
-func newAdmins() *admins {
-	return &admins{files: accounts.NewFiles(accounts.Options{}), known: map[string]role{}}
+// newAdmins is nil where nobody can be asked.
+func newAdmins(c core.Asker, p evidence.Platform, host string) *admins {
+	a := &admins{keep: rolesFor, now: time.Now, known: map[string]role{}}
+	switch {
+	case p == evidence.Linux:
+		files := accounts.NewFiles(accounts.Options{})
+		a.roles = func(_ context.Context, user string) accounts.Roles { return files.Roles(user) }
+	case c != nil:
+		a.roles, a.keep = accounts.NewCore(c, p, host).Roles, coreRolesFor
+	default:
+		return nil
+	}
+	return a
 }
 
 // administrator reports whether a user is in a group of administrators or may become
 // root by sudo.
-func (a *admins) administrator(user string) evidence.Tristate {
+func (a *admins) administrator(ctx context.Context, user string) evidence.Tristate {
 	if user == "" {
 		return evidence.Unknown
 	}
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	if r, ok := a.known[user]; ok && time.Since(r.at) < rolesFor {
+	r, ok := a.known[user]
+	a.mu.Unlock()
+	keep := a.keep
+	if r.is == evidence.Unknown {
+		keep = rolesFor // who could not be asked can be in a while
+	}
+	if age := a.now().Sub(r.at); ok && age >= 0 && age < keep {
 		return r.is
 	}
+	// Without the lock: while osquery answers, it may ask us something.
+	ctx, cancel := context.WithTimeout(ctx, askRoles)
+	defer cancel()
+	roles := a.roles(ctx, user)
+	r = role{is: roles.Administrator(), at: a.now()}
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	if len(a.known) >= maxRoles {
 		clear(a.known)
-	}
-	r := role{is: evidence.No, at: time.Now()}
-	roles := a.files.Roles(user)
-	for _, s := range roles.List {
-		if s == "member of sudo" || s == "member of wheel" || s == "member of admin" || s == "member of root" || strings.Contains(s, "sudoers") || strings.HasPrefix(s, "uid 0") {
-			r.is = evidence.Yes
-		}
-	}
-	if r.is == evidence.No && len(roles.Problems) > 0 {
-		r.is = evidence.Unknown
 	}
 	a.known[user] = r
 	return r.is

@@ -80,7 +80,7 @@ type Options struct {
 	}
 	// Administrator tells whether a user is in a group of this host's administrators;
 	// nil when nobody knows.
-	Administrator func(username string) evidence.Tristate
+	Administrator func(ctx context.Context, username string) evidence.Tristate
 	// ReadTimeout bounds one read of a source, 20 s by default. A source that does
 	// not end then is left to itself, and what it brings is taken when it comes.
 	ReadTimeout time.Duration
@@ -325,7 +325,10 @@ func (e *Engine) cycle(ctx context.Context, readers []*reader) (more bool, err e
 		nothing := &store.Batch{Now: now.Unix(), Cursors: map[string]string{}, Baselines: map[store.BaselineKey]baseline.State{}}
 		return false, errors.Join(err, e.commit(ctx, nothing))
 	}
-	h := &history{known: e.bases, changed: map[store.BaselineKey]baseline.State{}, learned: now.Sub(e.since) >= learnAfter, now: now.Unix(), admins: e.opts.Administrator}
+	h := &history{known: e.bases, changed: map[store.BaselineKey]baseline.State{}, learned: now.Sub(e.since) >= learnAfter, now: now.Unix()}
+	if e.opts.Administrator != nil {
+		h.admins = func(username string) evidence.Tristate { return e.opts.Administrator(ctx, username) }
+	}
 	facts := incident.Facts{Now: now.Unix()}
 	installs, err := e.installs(ctx, readings, now)
 	if err != nil {

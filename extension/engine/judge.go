@@ -224,6 +224,9 @@ func (j *Judge) verdict(p *evidence.Process, u understood, h History, around Sur
 	}
 	v.Attribution = attribution.Attribute(facts, j.Attribution)
 	factors := score.CommandFactors(p, cmds, len(families))
+	if h != nil && somebody(p) {
+		factors = score.Unlisted(factors, p, administrates(p, &facts.History, h))
+	}
 	factors = append(factors, v.historyFactors(p, best, h, now)...)
 	setting := j.setting(p, p.Username, p.LoginUser)
 	v.Critical, v.Sensitive = setting.critical, setting.sensitive
@@ -369,6 +372,15 @@ func habits(p *evidence.Process, family string, h History) attribution.History {
 		}
 	}
 	return out
+}
+
+// administrates reports whether who a process runs as is one of the host's
+// administrators; habits is of person(p), who may be another.
+func administrates(p *evidence.Process, habits *attribution.History, h History) evidence.Tristate {
+	if runs := account(p.Username, p.UID); runs != person(p) {
+		return h.Administrator(runs)
+	}
+	return habits.Administrator
 }
 
 // sessionOf is what is known of a process's login session.

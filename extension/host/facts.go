@@ -374,5 +374,5 @@ func throughCore(o Options) (processes, func(context.Context, string) accounts.R
 	if o.Core == nil {
 		return nil, nil
 	}
-	return memory.NewCore(o.Core, o.Platform), accounts.NewCore(o.Core, o.Platform).Roles
+	return memory.NewCore(o.Core, o.Platform), accounts.NewCore(o.Core, o.Platform, o.Host).Roles
 }

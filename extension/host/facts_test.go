@@ -111,11 +111,11 @@ func (c core) Query(_ context.Context, sql string) ([]map[string]string, error) 
 	case strings.Contains(sql, "FROM processes WHERE pid"):
 		return []map[string]string{{"pid": "201", "name": "cmd\u202e.exe", "path": `C:\x.exe`, "start_time": fmt.Sprint(at - 1), "on_disk": "0"}}, nil
 	case strings.Contains(sql, "FROM users"):
-		return []map[string]string{{"uid": "1001"}}, nil
+		return []map[string]string{{"uid": "1001", "type": "local"}}, nil
 	case strings.Contains(sql, "FROM user_groups"):
 		return []map[string]string{{"gid": "544"}}, nil
 	case strings.Contains(sql, "FROM groups"):
-		return []map[string]string{{"groupname": "Administrators"}}, nil
+		return []map[string]string{{"gid": "544", "groupname": "Administrators"}}, nil
 	}
 	return nil, nil
 }

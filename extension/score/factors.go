@@ -215,6 +215,20 @@ func CommandFactors(p *evidence.Process, cmds []cmdline.Command, families int) [
 	return out
 }
 
+// Unlisted makes more of an elevated token of Windows' whose user is certainly in no
+// group that has administrator's rights: it was not the system that gave it.
+func Unlisted(factors []Factor, p *evidence.Process, administrator evidence.Tristate) []Factor {
+	if p.Platform != evidence.Windows || p.Elevated != evidence.Yes || administrator != evidence.No {
+		return factors
+	}
+	for i := range factors {
+		if factors[i].Name == "elevated" {
+			factors[i] = Factor{Name: "elevated_unauthorised", Evidence: fmt.Sprintf("%s has an elevated token and is in no group of administrators", nonEmpty(p.Username, p.UID))}
+		}
+	}
+	return factors
+}
+
 // elevated reports administrative rights: known, or by who ran it.
 func elevated(p *evidence.Process) bool {
 	if p.Elevated != evidence.Unknown {

@@ -68,7 +68,7 @@ func Definitions() []Definition {
 		{"first_seen", Novelty, 0.35, "this user never ran this family of commands on this host, and the host has been watched long enough to say so"},
 		{"new_source", Novelty, 0.6, "the session came from a public address of a network this user never came from"},
 		{"elevated", Privilege, 0.2, "it ran as root, SYSTEM or with an elevated token"},
-		{"elevated_unauthorised", Privilege, 1.5, "it ran as root for a login user without sudo, su, pkexec or a login in its ancestry"},
+		{"elevated_unauthorised", Privilege, 1.5, "it ran as root for a login user without sudo, su, pkexec or a login in its ancestry, or with an elevated token of a local user of Windows in no group of administrators"},
 		{"web_ancestor", Lineage, 3.2, "a web server or its language runtime is among the ancestors"},
 		{"database_ancestor", Lineage, 3.2, "a database server is among the ancestors"},
 		{"office_ancestor", Lineage, 3.2, "an office program is among the ancestors"},

@@ -106,6 +106,39 @@ func TestElevatedUnauthorised(t *testing.T) {
 	}
 }
 
+// TestUnlisted: an elevated token counts for more only where its user is known to be in no
+// group that could give it.
+func TestUnlisted(t *testing.T) {
+	token := evidence.Process{Platform: evidence.Windows, Username: `WS-7\kim`, Elevated: evidence.Yes}
+	level := evidence.Process{Platform: evidence.Windows, Username: `WS-7\kim`, IntegrityLevel: "High"}
+	linux := evidence.Process{Platform: evidence.Linux, Username: "root", UID: "0", Elevated: evidence.Yes}
+	plain := evidence.Process{Platform: evidence.Windows, Username: `WS-7\kim`, Elevated: evidence.No}
+	for _, c := range []struct {
+		name string
+		p    evidence.Process
+		is   evidence.Tristate
+		want string
+	}{
+		{"in no such group", token, evidence.No, "elevated_unauthorised"},
+		{"an administrator", token, evidence.Yes, "elevated"},
+		{"nobody knows", token, evidence.Unknown, "elevated"},
+		{"no token is known", level, evidence.No, "elevated"},
+		{"Linux has other ways", linux, evidence.No, "elevated"},
+		{"not elevated", plain, evidence.No, ""},
+	} {
+		got := ""
+		for _, x := range score.Unlisted(score.CommandFactors(&c.p, nil, 1), &c.p, c.is) {
+			got = x.Name
+			if x.Evidence == "" {
+				t.Errorf("%s: no evidence", c.name)
+			}
+		}
+		if got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
 func TestEveryFactorIsDocumented(t *testing.T) {
 	seen := map[string]bool{}
 	for _, d := range score.Definitions() {

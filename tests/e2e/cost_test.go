@@ -61,7 +61,7 @@ func live(t *testing.T, state, name string, busy bool) {
 	clock := time.Unix(simulate.Start+shift, 0)
 	source := &simulate.Feed{}
 	e, err := engine.New(ctx, engine.Options{Judge: judge, Store: s, Sources: []engine.Source{source}, HostID: osqueryd.MachineID(name), Host: name, Now: func() time.Time { return clock },
-		Administrator: func(user string) evidence.Tristate {
+		Administrator: func(_ context.Context, user string) evidence.Tristate {
 			if strings.HasPrefix(user, "adm-") {
 				return evidence.Yes
 			}

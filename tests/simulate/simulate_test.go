@@ -125,7 +125,7 @@ func runHost(t testing.TB, f *simulate.Fleet, n, days int, judge *engine.Judge, 
 	clock := time.Unix(simulate.Start, 0)
 	source := &simulate.Feed{}
 	e, err := engine.New(ctx, engine.Options{Judge: judge, Store: st, Sources: []engine.Source{source}, HostID: f.Hosts[n].Name, Host: f.Hosts[n].Name, Now: func() time.Time { return clock },
-		Administrator: func(user string) evidence.Tristate {
+		Administrator: func(_ context.Context, user string) evidence.Tristate {
 			if strings.Contains(user, "adm-") || user == `CORP\tmpadmin` {
 				return evidence.Yes
 			}

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/osquery-rollcall/rollcall/extension/evidence"
 	"github.com/osquery-rollcall/rollcall/extension/host/pkg/files"
 )
 
@@ -54,6 +55,26 @@ func (r *Roles) problem(format string, args ...any) {
 	if len(r.Problems) < maxProblems && !slices.Contains(r.Problems, s) {
 		r.Problems = append(r.Problems, s)
 	}
+}
+
+// Administrator reports whether the account is one of the host's administrators: in such
+// a group, or by sudo's rules. It is unknown where it was not found to be and something is
+// not known of it, and where another group of Windows' gives as much.
+func (r *Roles) Administrator() evidence.Tristate {
+	out := evidence.No
+	if len(r.Problems) > 0 {
+		out = evidence.Unknown
+	}
+	for _, s := range r.List {
+		switch {
+		case s == "member of sudo", s == "member of wheel", s == "member of admin", s == "member of root", strings.Contains(s, "sudoers"), strings.HasPrefix(s, "uid 0"),
+			strings.HasSuffix(s, administers):
+			return evidence.Yes
+		case strings.HasSuffix(s, elevates):
+			out = evidence.Unknown
+		}
+	}
+	return out
 }
 
 // Options says where a host's files are.

@@ -222,10 +222,27 @@ func TestCore(t *testing.T) {
 	rows := map[string][]map[string]string{
 		"FROM users":       {{"uid": "501"}, {"uid": "x'; --"}},
 		"FROM user_groups": {{"gid": "20"}, {"gid": "80"}},
-		"FROM groups":      {{"groupname": "admin"}, {"groupname": "staff"}},
+		"FROM groups":      {{"gid": "80", "groupname": "admin"}, {"gid": "20", "groupname": "staff"}},
 		"FROM sudoers": {{"source": "/etc/sudoers", "header": "%admin", "rule_details": "ALL = (ALL) ALL"}, {"source": "/etc/sudoers", "header": "#includedir", "rule_details": "/private/etc/sudoers.d"},
 			{"source": "/private/etc/sudoers.d/al", "header": "al", "rule_details": "ALL = (ALL) NOPASSWD: ALL"}},
 	}
+	windows := func(kind string, same int, groups ...string) answers {
+		a := answers{rows: map[string][]map[string]string{
+			"WHERE lower(username)": {{"uid": "1001", "type": kind}}, "WHERE uuid": {{"uid": "1001", "type": kind}},
+			"FROM user_groups": nil, "FROM groups": nil,
+		}}
+		for range same {
+			a.rows["FROM users WHERE uid"] = append(a.rows["FROM users WHERE uid"], map[string]string{"uid": "1001"})
+		}
+		for _, g := range groups {
+			gid, name, _ := strings.Cut(g, " ")
+			a.rows["FROM user_groups"] = append(a.rows["FROM user_groups"], map[string]string{"gid": gid})
+			a.rows["FROM groups"] = append(a.rows["FROM groups"], map[string]string{"gid": gid, "groupname": name})
+		}
+		return a
+	}
+	two := windows("local", 1, "544 Administrators")
+	two.rows["WHERE lower(username)"] = append(two.rows["WHERE lower(username)"], map[string]string{"uid": "1104", "type": "roaming"})
 	var b strings.Builder
 	for _, c := range []struct {
 		user     string
@@ -233,11 +250,28 @@ func TestCore(t *testing.T) {
 		a        answers
 	}{
 		{"al", evidence.Darwin, answers{rows: rows}},
-		{`CORP\O'Neil`, evidence.Windows, answers{rows: rows}},
+		{`WS-7\O'Neil`, evidence.Windows, windows("local", 1, "544 Administratoren", "545 Benutzer")},
+		{`WORKSTATION-0123\kim`, evidence.Windows, windows("local", 1, "545 Users")},
+		{`ws-7\kim`, evidence.Windows, windows("local", 1, "545 Users", "551 Backup Operators")},
+		{`kim`, evidence.Windows, windows("local", 1)},
+		{`.\kim`, evidence.Windows, windows("local", 2, "544 Administrators")},
+		{`CORP\kim`, evidence.Windows, windows("roaming", 1, "544 Administrators")},
+		{`CORP\kim`, evidence.Windows, windows("roaming", 1, "545 Users")},
+		{`CORP\kim`, evidence.Windows, windows("local", 1, "544 Administrators")},
+		{`WS-7\kim`, evidence.Windows, two},
+		{`S-1-5-21-1-2-3-1001`, evidence.Windows, windows("local", 1, "544 Administrators")},
 		{"nobody", evidence.Windows, answers{}},
+		{"al", evidence.Windows, answers{fail: true}},
 		{"al", evidence.Darwin, answers{fail: true}},
 	} {
-		b.WriteString(told(c.user, NewCore(&c.a, c.platform).Roles(context.Background(), c.user)))
+		host := "ws-7.corp.example"
+		if strings.HasPrefix(c.user, "WORK") {
+			host = "workstation-0123-east"
+			c.user = `WORKSTATION-012\kim`
+		}
+		r := NewCore(&c.a, c.platform, host).Roles(context.Background(), c.user)
+		b.WriteString(told(c.user, r))
+		fmt.Fprintf(&b, "  administrator: %v\n", r.Administrator())
 		for _, q := range c.a.sql {
 			fmt.Fprintf(&b, "  %s\n", q)
 		}
