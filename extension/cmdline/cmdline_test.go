@@ -91,6 +91,32 @@ func TestFacts(t *testing.T) {
 		{in: linux("python3 -c 'import os; os.listdir(\"/etc/init.d\")'"), canonical: "ls /etc/init.d", wrappers: "python3"},
 		{in: linux("osascript -e 'do shell script \"launchctl list\"'"), canonical: "launchctl list", verb: "list", wrappers: "osascript"},
 		{in: linux("perl -e 'exec \"systemctl\", \"list-units\"'"), canonical: "systemctl list-units", verb: "list-units", wrappers: "perl"},
+		{in: linux("systemctl -qat timer"), canonical: "systemctl -qat timer", verb: "list-units"},
+		{in: linux("systemctl -aH al@db1 is-active web"), canonical: "systemctl -aH al@db1 is-active web", verb: "is-active", target: "web", remote: "db1", user: "al"},
+		{in: linux("chkconfig --level 35 web"), canonical: "chkconfig --level 35 web", verb: "check", target: "web"},
+		{in: linux("chkconfig web off"), canonical: "chkconfig web off", target: "web,off"},
+		{in: linux("net rpc service list --server=srv1 -U 'a%b' -W x"), canonical: "net rpc service list --server=srv1 -U a%b -W x", verb: "list", remote: "srv1"},
+		{in: linux("net -S srv1 rpc service status BITS"), canonical: "net -S srv1 rpc service status BITS", verb: "status", target: "BITS", remote: "srv1"},
+		{in: linux(`ubus call service list '{"name": "web"}'`), canonical: `ubus call service list '{"name": "web"}'`, verb: "list", target: `{"name": "web"}`},
+		{in: linux("pdsh -w 'db[1-3],web1' systemctl list-units"), canonical: "systemctl list-units", verb: "list-units", remote: "db[1-3]", wrappers: "pdsh"},
+		{in: linux("tmux new -d -s x 'systemctl list-units'"), canonical: "systemctl list-units", verb: "list-units", wrappers: "tmux"},
+		{in: linux("tmux attach -t x"), canonical: "tmux attach -t x"},
+		{in: linux("vagrant ssh db -c 'systemctl list-units'"), canonical: "systemctl list-units", verb: "list-units", wrappers: "vagrant"},
+		{in: linux("gcloud compute ssh vm1 --zone z --command='systemctl list-units'"), canonical: "systemctl list-units", verb: "list-units", wrappers: "gcloud"},
+		{in: linux("gcloud services list"), canonical: "gcloud services list"},
+		{in: windows(`plink -batch -pw x -P 2222 al@web9 systemctl list-units`), canonical: "systemctl list-units", verb: "list-units", remote: "web9", wrappers: "plink", user: "al"},
+		{in: windows(`wt -w 0 nt -p Admin sc query`), canonical: "sc query", verb: "query", wrappers: "wt"},
+		{in: windows(`sqlcmd -S db1,1433 -Q "exec master..xp_cmdshell 'echo it''s & sc query BITS'"`), canonical: "sc query BITS", verb: "query", target: "BITS", remote: "db1", wrappers: "sqlcmd"},
+		{in: windows(`sqlcmd -Q "select 1"`), canonical: "sqlcmd -Q 'select 1'"},
+		{in: windows(`mshta vbscript:Execute("Set s=GetObject(""winmgmts:"").InstancesOf(""Win32_Service""):close")`), canonical: `mshta 'vbscript:Execute(Set s=GetObject("winmgmts:").InstancesOf("Win32_Service"):close)'`},
+		{in: windows(`powershell "& $env:windir\System32\sc.exe query"`), canonical: "sc query", verb: "query", wrappers: "powershell"},
+		{in: windows(`powershell "$d='C:\x'; & $d\y.exe a"`), canonical: "y a", wrappers: "powershell"},
+		{in: windows(`powershell "(New-Object -ComObject Shell.Application).IsServiceRunning('BITS')"`), canonical: "get-service BITS", target: "BITS", wrappers: "powershell"},
+		{in: windows(`powershell "[wmiclass]'\\srv1\root\cimv2:Win32_Service.Name=''a.b'''"`), canonical: `[wmiclass] '\\srv1\root\cimv2:Win32_Service.Name='\''a.b'\'''`, target: "name='a.b", remote: "srv1", wrappers: "powershell"},
+		{in: windows(`winrm enumerate wmicimv2/Win32_Service?State=Running+StartMode=Auto`), canonical: "winrm enumerate wmicimv2/Win32_Service?State=Running+StartMode=Auto", verb: "enumerate"},
+		{in: windows(`py -3 -c "import subprocess; print(subprocess.check_output(['sc','query']))"`), canonical: "sc query", verb: "query", wrappers: "py"},
+		{in: windows(`python -c "import wmi; print([s.Name for s in wmi.WMI().Win32_Service()])"`), canonical: "get-service", wrappers: "python"},
+		{in: linux(`osascript -l JavaScript -e 'app.doShellScript("launchctl list")'`), canonical: "launchctl list", verb: "list", wrappers: "osascript"},
 		// Quoting that a source has lost.
 		{in: audited("/usr/bin/bash", "bash", "-c", "systemctl list-units --all"), canonical: "systemctl list-units --all", verb: "list-units", wrappers: "bash"},
 		{in: audited("/usr/bin/bash", "bash", "-c", "echo 'a; systemctl list-units'"), canonical: "echo 'a; systemctl list-units'", wrappers: "bash"},
@@ -141,6 +167,7 @@ func TestMarks(t *testing.T) {
 		{windows("powershell -c \"Get-Se`rvice\""), "backtick"},
 		{windows(`powershell -c "iex 'Get-Service'"`), "invoke_string"},
 		{linux(`s""ystemctl`), "quote_split"},
+		{linux(`sh -c "systemctl is-active web | grep -E "^act""`), ""},
 		{linux(`\systemctl`), ""},
 		{linux(`timeout 5 \systemctl`), ""},
 		{linux(`timeout 5 s$@ystemctl`), "variable"},
@@ -247,6 +274,29 @@ func TestOutputAndWindow(t *testing.T) {
 		got := cmdline.Parse(c.in).Commands[0]
 		if got.OutputFile != c.file || got.HiddenWindow != c.hidden {
 			t.Errorf("%s: file %q, hidden %v", c.in.Text, got.OutputFile, got.HiddenWindow)
+		}
+	}
+}
+
+// TestDocumentsOfWindows: what the script of a document runs and asks of WMI counts
+// beside the program that shows it.
+func TestDocumentsOfWindows(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{`mshta vbscript:Execute("Set s=GetObject(""winmgmts:"").InstancesOf(""Win32_Service""):close")`, "get-wmiobject Win32_Service"},
+		{`mshta "javascript:GetObject('winmgmts:').ExecQuery('select Name from Win32_Service');close()"`, "get-wmiobject -Query 'select Name from Win32_Service'"},
+		{`rundll32 javascript:"\..\mshtml,RunHTMLApplication ";new ActiveXObject("WScript.Shell").Run("net start")`, "net start"},
+		{`mshta "javascript:o.ExecQuery('select Name from Win32_Service')"`, ""},
+		{`rundll32 shell32.dll,Control_RunDLL timedate.cpl`, ""},
+	} {
+		res := cmdline.Parse(windows(c.text))
+		var got []string
+		for _, cmd := range res.Commands {
+			if cmd.Tool != "mshta" && cmd.Tool != "rundll32" {
+				got = append(got, cmd.Canonical)
+			}
+		}
+		if strings.Join(got, "; ") != c.want {
+			t.Errorf("%s: %q, want %q", c.text, got, c.want)
 		}
 	}
 }

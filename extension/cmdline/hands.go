@@ -62,10 +62,10 @@ var hands = map[string]hand{
 	// Windows
 	"psexec": handsWords, "paexec": handsWords, "remcom": handsWords, "csexec": handsWords, "winrs": handsCmd, "wmic": handsWords,
 	"runas": handsWords, "forfiles": handsHidden, "pcalua": handsWords, "conhost": handsWords, "wt": handsWords,
-	"cscript": handsWords, "scriptrunner": handsWords, "rundll32": handsWords, "mshta": handsWords, "wsl": handsShell,
+	"cscript": handsWords, "scriptrunner": handsWords, "rundll32": handsHidden, "mshta": handsHidden, "sqlcmd": handsHidden, "osql": handsHidden, "isql": handsHidden, "wsl": handsShell,
 	// Unix
 	"env": handsShell, "eval": handsShell, "trap": handsShell, "at": handsShell, "batch": handsShell, "su": handsShell,
-	"script": handsShell, "ssh": handsShell, "autossh": handsShell, "dbclient": handsShell, "sshpass": handsWords,
+	"script": handsShell, "tmux": handsShell, "plink": handsShell, "vagrant": handsShell, "gcloud": handsShell, "ssh": handsShell, "autossh": handsShell, "dbclient": handsShell, "sshpass": handsWords,
 	"busybox": handsWords, "toybox": handsWords, "docker": handsWords, "podman": handsWords, "nerdctl": handsWords,
 	"kubectl": handsWords, "oc": handsWords, "lxc": handsWords, "incus": handsWords, "crictl": handsWords,
 	"lxc-attach": handsWords, "machinectl": handsWords, "ctr": handsWords, "ansible": handsShell, "salt": handsShell, "salt-call": handsShell, "salt-ssh": handsShell, "vi": handsShell,

@@ -57,7 +57,7 @@ func Verbatim(tool string, place Place, field string) bool {
 		}
 		return true
 	case "Verb":
-		return place == Whole && (tool == "sc" || tool == "net" || tool == "reg" || tool == "launchctl" || tool == "initctl")
+		return place == Whole && (tool == "sc" || tool == "net" || tool == "reg" || tool == "launchctl" || tool == "initctl" || tool == "snap")
 	}
 	return false
 }
@@ -72,6 +72,8 @@ func Implied(tool, object string) []Clue {
 		return []Clue{{Text: "service"}, {Text: "loadorder"}}
 	case tool == "wmic" && object == "driver":
 		return []Clue{{Text: "driver"}}
+	case tool == "ubus" && object == "service":
+		return []Clue{{Text: "service", Edge: true, Whole: true}, {Text: "rc", Edge: true, Whole: true}}
 	case tool == "brew" && object == "service":
 		return []Clue{{Text: "services", Edge: true, Whole: true}}
 	case (tool == "dbus-send" || tool == "gdbus" || tool == "qdbus") && object == "unit_list":

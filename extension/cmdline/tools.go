@@ -19,7 +19,7 @@ var tools = map[string]reader{
 	"accesschk": readAccessChk, "autorunsc": readSlashOptions, "cscript": readScriptHost, "wscript": readScriptHost,
 	"winrm": readWinRM, "osqueryi": readOsquery,
 	// PowerShell
-	"get-service": readGetService, "get-wmiobject": readWMIObject, "get-ciminstance": readWMIObject,
+	"get-service": readGetService, "get-wmiobject": readWMIObject, "get-ciminstance": readWMIObject, "get-cimassociatedinstance": readWMIObject,
 	"get-childitem": readPathCmdlet, "get-item": readPathCmdlet, "get-itemproperty": readPathCmdlet,
 	"get-itempropertyvalue": readPathCmdlet, "get-content": readPathCmdlet, "resolve-path": readPathCmdlet,
 	"test-path": readPathCmdlet, "get-acl": readPathCmdlet, "new-psdrive": readNewPSDrive,
@@ -27,10 +27,10 @@ var tools = map[string]reader{
 	"get-cimclass": readWMIObject, "set-service": readGetService, "start-service": readGetService,
 	"stop-service": readGetService, "restart-service": readGetService, "new-service": readGetService,
 	// Linux and other Unix
-	"systemctl": readSystemctl, "service": readService, "chkconfig": readVerbTarget, "rc-status": readRCStatus,
+	"systemctl": readSystemctl, "service": readService, "chkconfig": readChkconfig, "rc-status": readRCStatus,
 	"rc-service": readRCService, "rc-update": readVerbTarget, "initctl": readVerbTarget, "sv": readVerbTarget,
 	"s6-rc": readVerbTarget, "s6-rc-db": readVerbTarget, "s6-svstat": readTargets, "svstat": readTargets,
-	"dinitctl": readVerbTarget, "rcctl": readVerbTarget, "eselect": readVerbTarget, "supervisorctl": readSupervisor, "svcs": readTargets, "lssrc": readTargets,
+	"dinitctl": readVerbTarget, "rcctl": readVerbTarget, "eselect": readVerbTarget, "supervisorctl": readSupervisor, "svcs": readTargets, "snap": readVerbTarget, "monit": readVerbTarget, "ubus": readUbus, "lssrc": readTargets,
 	"systemd-analyze": readVerbTarget, "systemd-cgls": readTargets, "systemd-cgtop": readTargets, "systemd-delta": readTargets,
 	"busctl": readBus, "dbus-send": readBus, "gdbus": readBus, "qdbus": readBus,
 	"invoke-rc.d": readService, "sysv-rc-conf": readTargets, "insserv": readTargets, "crontab": readCrontab,
@@ -42,7 +42,7 @@ var tools = map[string]reader{
 	"sha256sum": readFiles, "strings": readFiles, "awk": readGrep, "sed": readGrep, "xxd": readFiles,
 	"ps": readTargets, "pgrep": readTargets, "locate": readTargets, "plocate": readTargets, "mlocate": readTargets,
 	// macOS
-	"launchctl": readLaunchctl, "brew": readBrew, "plutil": readFiles, "defaults": readFiles, "sfltool": readVerbTarget,
+	"plistbuddy": readFiles, "codesign": readFiles, "xattr": readFiles, "launchctl": readLaunchctl, "brew": readBrew, "plutil": readFiles, "defaults": readFiles, "sfltool": readVerbTarget,
 }
 
 // understand fills in cmd by its tool's reader.
@@ -194,6 +194,9 @@ func readFind(cmd *Command, args []string, s scope) {
 		cmd.Paths = []string{cleanPath(s.cwd)}
 	}
 	for ; i < len(args); i++ {
+		if args[i] == "!" || args[i] == `\!` {
+			cmd.Options = append(cmd.Options, "-not")
+		}
 		if !strings.HasPrefix(args[i], "-") {
 			continue
 		}

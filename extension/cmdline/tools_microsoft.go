@@ -63,8 +63,12 @@ func isNumber(s string) bool {
 	return true
 }
 
-// readNet reads "net verb [name] [switches]".
+// readNet reads "net verb [name] [switches]". Samba's net has the name of Windows'
+// and another grammar.
 func readNet(cmd *Command, args []string, _ scope) {
+	if readSambaNet(cmd, args) {
+		return
+	}
 	for _, a := range args {
 		if o, ok := option(a); ok && cmd.Verb != "" {
 			cmd.Options = append(cmd.Options, o)
@@ -76,6 +80,37 @@ func readNet(cmd *Command, args []string, _ scope) {
 		}
 		cmd.Target = append(cmd.Target, a)
 	}
+}
+
+// readSambaNet reads "net rpc service list|status [name] -S host", with options
+// anywhere between the words, and reports whether it is that.
+func readSambaNet(cmd *Command, args []string) bool {
+	var words []string
+	host := ""
+	for i := 0; i < len(args); i++ {
+		a := args[i]
+		if !strings.HasPrefix(a, "-") {
+			words = append(words, a)
+			continue
+		}
+		name, value, has := strings.Cut(a, "=")
+		switch name {
+		case "-S", "-I", "-U", "-W", "-w", "-p", "-n", "-A", "-s", "-d", "--server", "--ipaddress", "--user", "--workgroup", "--target-workgroup", "--authentication-file":
+			if !has && i+1 < len(args) {
+				i++
+				value = args[i]
+			}
+		}
+		if name == "-S" || name == "-I" || name == "--server" || name == "--ipaddress" {
+			host = value
+		}
+	}
+	if len(words) < 3 || words[0] != "rpc" || words[1] != "service" {
+		return false
+	}
+	cmd.Object, cmd.Verb, cmd.Target = "remote_service", strings.ToLower(words[2]), words[3:]
+	setRemote(cmd, host)
+	return true
 }
 
 // readTasklist reads tasklist's switches; a filter that names a process, service
@@ -480,14 +515,17 @@ func readWinRM(cmd *Command, args []string, _ scope) {
 // readResource reads a resource of WS-Management: an address that ends in a WMI
 // class, with the keys of one instance behind a question mark.
 func readResource(cmd *Command, uri string) {
-	uri, keys, one := strings.Cut(strings.ToLower(clip(uri, 4096)), "?")
+	uri, keys, _ := strings.Cut(strings.ToLower(clip(uri, 4096)), "?")
 	class := uri[strings.LastIndexByte(uri, '/')+1:]
 	cmd.Object = serviceClasses[class]
 	if cmd.Object == "" {
 		cmd.Object = class
 	}
-	if one && keys != "" {
-		cmd.Target = append(cmd.Target, keys)
+	for key := range strings.SplitSeq(keys, "+") {
+		if name, _, ok := strings.Cut(key, "="); ok && name == "name" {
+			cmd.Target = append(cmd.Target, keys) // any other key selects from all
+			return
+		}
 	}
 }
 

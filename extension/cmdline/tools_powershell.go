@@ -1,6 +1,9 @@
 package cmdline
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // namedArg is the value of a PowerShell parameter, by any unambiguous prefix of
 // one of its names ("-comp" for -ComputerName), empty when absent.
@@ -107,7 +110,7 @@ func readGetService(cmd *Command, args []string, _ scope) {
 func readWMIObject(cmd *Command, args []string, _ scope) {
 	psOptions(cmd, args)
 	setRemote(cmd, namedArg(args, "computername", "cn", "cimsession"))
-	class := namedArg(args, "classname", "class")
+	class := namedArg(args, "classname", "class", "resultclassname")
 	query := namedArg(args, "query")
 	if class == "" && query == "" {
 		if ps := positionals(args); len(ps) > 0 {
@@ -129,6 +132,9 @@ func readWMIObject(cmd *Command, args []string, _ scope) {
 			cmd.Object = class
 		}
 	}
+	if slices.ContainsFunc(cmd.Options, func(o string) bool { return len(o) > 2 && strings.HasPrefix("-list", o) }) {
+		cmd.Object = "class" // the classes there are, not what they describe
+	}
 	if f := namedArg(args, "filter"); f != "" {
 		if n := namesInClause(f); n != "" {
 			cmd.Target = append(cmd.Target, n)
@@ -146,6 +152,12 @@ func readWMIObject(cmd *Command, args []string, _ scope) {
 // readWQL reads "select ... from class [where ...]".
 func readWQL(cmd *Command, query string) {
 	q := strings.Join(strings.Fields(strings.ToLower(query)), " ")
+	if strings.HasPrefix(q, "associators of ") {
+		_, class, _ := strings.Cut(q, "resultclass")
+		class, _, _ = strings.Cut(strings.TrimLeft(class, " ="), " ")
+		cmd.Object = serviceClasses[class]
+		return
+	}
 	_, rest, ok := strings.Cut(q, " from ")
 	if !ok {
 		return
@@ -238,9 +250,17 @@ func readDotNet(cmd *Command, argv []string) {
 		}
 	case "wmi", "wmiclass", "management.managementclass":
 		if len(argv) > 1 {
-			class, key, ok := strings.Cut(strings.ToLower(strings.Trim(argv[1], `"'`)), ".")
-			if i := strings.LastIndexAny(class, `:\`); i >= 0 {
-				class = class[i+1:]
+			path := strings.ToLower(strings.Trim(argv[1], `"'`))
+			if host, ok := strings.CutPrefix(path, `\\`); ok {
+				setRemote(cmd, host)
+			}
+			path, where, _ := strings.Cut(path, "=") // a name may hold any sign
+			if i := strings.LastIndexAny(path, `:\`); i >= 0 {
+				path = path[i+1:]
+			}
+			class, key, ok := strings.Cut(path, ".")
+			if where != "" {
+				key += "=" + where
 			}
 			cmd.Object = serviceClasses[class]
 			if ok && key != "" {

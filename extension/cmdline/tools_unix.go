@@ -34,15 +34,16 @@ func readSystemctl(cmd *Command, args []string, _ scope) {
 		}
 		name, value, has := strings.Cut(a, "=")
 		if !strings.HasPrefix(a, "--") && len(a) > 2 && !has {
-			// -tservice, -qa
-			if long, ok := systemctlValues[a[:2]]; ok {
-				name, value, has = long, a[2:], true
-			} else {
-				for _, l := range a[1:] {
-					cmd.Options = append(cmd.Options, "-"+string(l))
-				}
+			// -tservice, -qa, -at service
+			j := 1
+			for j < len(a) && systemctlValues["-"+a[j:j+1]] == "" {
+				cmd.Options = append(cmd.Options, "-"+a[j:j+1])
+				j++
+			}
+			if j == len(a) {
 				continue
 			}
+			name, value, has = systemctlValues["-"+a[j:j+1]], a[j+1:], j+1 < len(a)
 		}
 		if long, ok := systemctlValues[name]; ok {
 			if !has && i+1 < len(args) {
@@ -120,6 +121,29 @@ func readService(cmd *Command, args []string, _ scope) {
 	}
 }
 
+// readChkconfig reads "chkconfig [--list] [name]" and "chkconfig name on". A name
+// alone asks whether the service is on, which the exit status tells.
+func readChkconfig(cmd *Command, args []string, _ scope) {
+	acts := false
+	for i := 0; i < len(args); i++ {
+		a := args[i]
+		if !strings.HasPrefix(a, "-") {
+			cmd.Target = append(cmd.Target, a)
+			continue
+		}
+		cmd.Options = append(cmd.Options, a)
+		switch a {
+		case "--level", "--levels", "--type":
+			i++
+		case "--add", "--del", "--override":
+			acts = true
+		}
+	}
+	if len(cmd.Target) == 1 && !acts {
+		cmd.Verb = "check"
+	}
+}
+
 // readRCStatus reads OpenRC's rc-status: its word is a runlevel, not a service.
 func readRCStatus(cmd *Command, args []string, _ scope) {
 	cmd.Verb = "status"
@@ -173,6 +197,18 @@ func readBus(cmd *Command, args []string, _ scope) {
 	}
 	if cmd.Tool == "busctl" && cmd.Verb == "" && !slices.ContainsFunc(cmd.Options, isHelp) {
 		cmd.Verb = "list"
+	}
+}
+
+// readUbus reads OpenWrt's bus: "ubus call service list '{"name": "x"}'".
+func readUbus(cmd *Command, args []string, _ scope) {
+	words := args[operand(args, "st"):]
+	if len(words) < 3 || words[0] != "call" || words[1] != "service" && words[1] != "rc" {
+		return
+	}
+	cmd.Object, cmd.Verb = "service", strings.ToLower(words[2])
+	if len(words) > 3 && strings.Contains(words[3], `"name"`) {
+		cmd.Target = words[3:4]
 	}
 }
 

@@ -117,7 +117,17 @@ func (p *parser) unwrapMicrosoft(tool string, c dialect.Simple, s scope) bool {
 			}
 		}
 		return program != "" && p.line(windowsLine([]string{program})+" "+behind, in)
-	case "conhost", "wt":
+	case "wt":
+		i := 0
+		for i < len(args) && (isSwitch(args[i]) || terminalVerb(args[i])) {
+			switch args[i] {
+			case "-w", "--window", "-d", "--startingDirectory", "-p", "--profile", "--title", "--tabColor", "--colorScheme", "-s", "--size", "--pos":
+				i++
+			}
+			i++
+		}
+		return i < len(args) && rest(i)
+	case "conhost":
 		i := slices.IndexFunc(args, func(a string) bool { return !strings.HasPrefix(a, "-") && !strings.HasPrefix(a, "0x") })
 		return i >= 0 && rest(i)
 	case "scriptrunner":
@@ -126,12 +136,16 @@ func (p *parser) unwrapMicrosoft(tool string, c dialect.Simple, s scope) bool {
 		}
 		return len(args) > 1 && strings.EqualFold(args[0], "-appvscript") && rest(1)
 	case "rundll32":
+		if lower := strings.ToLower(line); strings.Contains(lower, "runhtmlapplication") {
+			p.document(winargv.Tail(line, 1), in)
+			return false
+		}
 		return len(args) > 1 && launches(args[0]) && rest(1)
 	case "mshta":
-		for _, call := range shellCalls(winargv.Tail(line, 1)) {
-			p.line(call, in)
-		}
+		p.document(winargv.Tail(line, 1), in)
 		return false // the document it shows counts too
+	case "sqlcmd", "osql", "isql":
+		return p.unwrapSQL(args, in)
 	case "at":
 		i := 0
 		if i < len(args) && strings.HasPrefix(args[i], `\\`) {
@@ -151,6 +165,16 @@ func (p *parser) unwrapMicrosoft(tool string, c dialect.Simple, s scope) bool {
 	case "wsl":
 		i := operand(args, "due", "--distribution", "--user", "--cd", "--shell-type")
 		return p.shell(strings.Join(args[i:], " "), langPOSIX, in)
+	}
+	return false
+}
+
+// terminalVerb reports the words of Windows Terminal that open a place for what
+// follows them.
+func terminalVerb(a string) bool {
+	switch strings.ToLower(a) {
+	case "nt", "new-tab", "sp", "split-pane":
+		return true
 	}
 	return false
 }
@@ -196,33 +220,109 @@ func launches(export string) bool {
 	return false
 }
 
+// unwrapSQL handles what a client of SQL Server has xp_cmdshell run.
+func (p *parser) unwrapSQL(args []string, in scope) bool {
+	text := ""
+	for i := 0; i+1 < len(args); i++ {
+		switch args[i] {
+		case "-S", "/S":
+			host, _, _ := strings.Cut(args[i+1], ",")
+			in.remote = remoteName(host)
+		case "-U", "/U":
+			in.user = args[i+1]
+		case "-Q", "-q", "/Q", "/q":
+			text = args[i+1]
+		}
+	}
+	ran := false
+	for range 16 {
+		i := strings.Index(strings.ToLower(text), "xp_cmdshell")
+		if i < 0 {
+			break
+		}
+		text = text[i+len("xp_cmdshell"):]
+		open := strings.IndexByte(text, '\'')
+		if open < 0 {
+			break
+		}
+		// A doubled apostrophe stands for one.
+		var b strings.Builder
+		for i = open + 1; i < len(text); i++ {
+			if text[i] == '\'' {
+				if i++; i == len(text) || text[i] != '\'' {
+					break
+				}
+			}
+			b.WriteByte(text[i])
+		}
+		text = text[min(i, len(text)):]
+		ran = p.shell(b.String(), langCmd, in) || ran
+	}
+	return ran
+}
+
+// document runs what the script of a document of mshta gives to WScript.Shell and
+// asks of WMI, as far as it is literals.
+func (p *parser) document(text string, in scope) {
+	for _, call := range shellCalls(text) {
+		p.line(call, in)
+	}
+	for _, call := range wmiCalls(text) {
+		in.lang = langPowerShell
+		p.simple(dialect.Simple{Argv: call, Raw: strings.Join(call, " ")}, in)
+	}
+}
+
+// wmiCalls returns what a script of Windows Script Host asks of WMI, as the same
+// question of PowerShell.
+func wmiCalls(text string) [][]string {
+	if !strings.Contains(strings.ToLower(text), "winmgmts") && !strings.Contains(strings.ToLower(text), "swbemlocator") {
+		return nil
+	}
+	var out [][]string
+	for _, query := range literalArguments(text, ".execquery") {
+		out = append(out, []string{"Get-WmiObject", "-Query", query})
+	}
+	for _, class := range literalArguments(text, ".instancesof") {
+		out = append(out, []string{"Get-WmiObject", class})
+	}
+	return out
+}
+
 // shellCalls returns the command lines that a script of Windows Script Host gives
 // to WScript.Shell, as far as they are literals.
 func shellCalls(text string) []string {
-	lower := strings.ToLower(text)
-	if !strings.Contains(lower, "wscript.shell") {
+	if !strings.Contains(strings.ToLower(text), "wscript.shell") {
 		return nil
 	}
+	return append(literalArguments(text, ".run"), literalArguments(text, ".exec")...)
+}
+
+// literalArguments returns the first arguments of a method's calls that are
+// literals, in VBScript or JScript.
+func literalArguments(text, method string) []string {
+	lower := strings.ToLower(text)
 	if strings.Contains(lower, `execute("`) || strings.Contains(lower, `eval("`) {
 		// A program in a literal of another: its quotes are doubled.
 		text = strings.ReplaceAll(text, `""`, `"`)
 		lower = strings.ToLower(text)
 	}
+	if len(lower) != len(text) {
+		return nil // letters that change their length with their case
+	}
 	var out []string
-	for _, method := range []string{".run", ".exec"} {
-		for at := 0; len(out) < 16; {
-			i := strings.Index(lower[at:], method)
-			if i < 0 {
-				break
-			}
-			at += i + len(method)
-			literal := strings.TrimLeft(text[at:], " (")
-			if literal == "" || literal[0] != '"' && literal[0] != '\'' {
-				continue
-			}
-			if end := strings.IndexByte(literal[1:], literal[0]); end > 0 {
-				out = append(out, literal[1:end+1])
-			}
+	for at := 0; len(out) < 16; {
+		i := strings.Index(lower[at:], method)
+		if i < 0 {
+			break
+		}
+		at += i + len(method)
+		literal := strings.TrimLeft(text[at:], " (")
+		if literal == "" || literal[0] != '"' && literal[0] != '\'' {
+			continue
+		}
+		if end := strings.IndexByte(literal[1:], literal[0]); end > 0 {
+			out = append(out, literal[1:end+1])
 		}
 	}
 	return out

@@ -229,7 +229,7 @@ func (p *parser) unwrapSSH(c dialect.Simple, s scope) bool {
 // scriptFlags are the letters of the option that takes a program's text, by
 // language; awk has none, its program is the first operand.
 var scriptFlags = map[string]string{
-	"python": "c", "pypy": "c", "perl": "eE", "ruby": "e", "php": "r", "node": "ep", "nodejs": "ep", "lua": "e", "osascript": "e",
+	"python": "c", "pypy": "c", "py": "c", "perl": "eE", "ruby": "e", "php": "r", "node": "ep", "nodejs": "ep", "lua": "e", "osascript": "e",
 	"awk": "", "gawk": "", "mawk": "", "nawk": "",
 }
 
@@ -276,6 +276,10 @@ func (p *parser) oneLiner(lang string, c dialect.Simple, s scope) (string, bool)
 	var lines []string
 	for i := 0; i < len(args) && strings.HasPrefix(args[i], "-"); i++ {
 		a := args[i]
+		if a == "-l" && lang == "osascript" {
+			i++ // the language
+			continue
+		}
 		j := strings.IndexAny(a, flags)
 		if long := strings.HasPrefix(a, "--"); long && a != "--eval" && a != "--execute" && a != "--print" || j < 1 {
 			continue

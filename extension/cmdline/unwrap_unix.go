@@ -16,6 +16,7 @@ type unixWrapper struct {
 	user   string   // option that names the user ("u")
 	shell  string   // option whose value is shell text ("c")
 	joined bool     // the words are joined and given to a shell
+	host   string   // option that names the machines it runs on ("w")
 }
 
 // unixWrappers is the list; the options are those of the programs' manual pages
@@ -31,6 +32,8 @@ var unixWrappers = map[string]unixWrapper{
 	"stdbuf": {args: "ioe", long: []string{"--input", "--output", "--error"}}, "caffeinate": {args: "tw"}, "faketime": {args: "f", skip: 1},
 	"xargs":    {args: "aEILnPsd", long: []string{"--arg-file", "--delimiter", "--max-lines", "--max-args", "--max-procs", "--max-chars"}},
 	"parallel": {args: "jaNnLS", long: []string{"--jobs", "--arg-file"}, joined: true}, "watch": {args: "nq", long: []string{"--interval", "--equexit"}, joined: true},
+	"pdsh": {args: "wxgXtuflcnRFM", joined: true, host: "w"}, "clush": {args: "wgxXlfutoOmE", joined: true, host: "w"},
+	"pssh": {args: "hHlpotOxXe", joined: true, host: "H"}, "parallel-ssh": {args: "hHlpotOxXe", joined: true, host: "H"},
 	"chroot": {long: []string{"--userspec", "--groups"}, skip: 1}, "proot": {args: "rbwSR"}, "fakeroot": {args: "lsib"}, "firejail": {}, "flatpak-spawn": {},
 	"nsenter": {args: "tSGr", long: []string{"--target", "--setuid", "--setgid"}}, "unshare": {args: "SGRw", long: []string{"--root", "--wd", "--setuid", "--setgid", "--propagation"}},
 	"runuser": {args: "ugGsw", long: []string{"--user", "--group", "--shell"}, user: "u", shell: "c"}, "setpriv": {long: []string{"--reuid", "--regid", "--groups"}},
@@ -56,6 +59,12 @@ func (p *parser) unwrapUnix(tool string, c dialect.Simple, s scope) bool {
 		return p.unwrapTypescript(c, s)
 	case "ssh", "autossh", "dbclient":
 		return p.unwrapSSH(c, s)
+	case "plink":
+		return p.unwrapPlink(c, s)
+	case "vagrant", "gcloud":
+		return p.unwrapCloudShell(tool, args, s)
+	case "tmux":
+		return p.unwrapTmux(c, s)
 	case "sshpass":
 		return p.simple(s.behind(c, 1+operand(args, "pfdP")), s.inside(tool))
 	case "busybox", "toybox":
@@ -135,8 +144,12 @@ options:
 				i++
 				value = args[i]
 			}
-			if letter == w.user {
+			switch letter {
+			case w.user:
 				in.user = value
+			case w.host:
+				host, _, _ := strings.Cut(value, ",")
+				in.remote = remoteName(host)
 			}
 			if tool == "env" && letter == "S" {
 				return p.shell(value+" "+s.textBehind(c, i+2), langPOSIX, in)
@@ -215,6 +228,64 @@ func (p *parser) unwrapContainer(tool string, c dialect.Simple, s scope) bool {
 		default:
 			return p.simple(s.behind(c, i+1), in)
 		}
+	}
+	return false
+}
+
+// unwrapPlink handles PuTTY's ssh, whose options are words.
+func (p *parser) unwrapPlink(c dialect.Simple, s scope) bool {
+	args := c.Argv[1:]
+	in := s.inside("plink")
+	named := false
+	for i := 0; i < len(args); i++ {
+		switch a := args[i]; {
+		case a == "-l" && i+1 < len(args):
+			i++
+			in.user = args[i]
+		case a == "-pw" || a == "-pwfile" || a == "-P" || a == "-i" || a == "-hostkey" || a == "-m" || a == "-load" || a == "-proxycmd" || a == "-L" || a == "-R" || a == "-D":
+			i++
+		case strings.HasPrefix(a, "-"):
+		case !named:
+			named = true
+			if user, host, ok := strings.Cut(a, "@"); ok {
+				in.user, a = user, host
+			}
+			in.remote = remoteName(a)
+		default:
+			return p.shell(s.textBehind(c, i+1), langPOSIX, in)
+		}
+	}
+	return false
+}
+
+// unwrapCloudShell handles vagrant ssh -c TEXT and gcloud compute ssh VM --command TEXT.
+func (p *parser) unwrapCloudShell(tool string, args []string, s scope) bool {
+	if !slices.Contains(args, "ssh") {
+		return false
+	}
+	in := s.inside(tool)
+	for i, a := range args {
+		if text, ok := strings.CutPrefix(a, "--command="); ok {
+			return p.shell(text, langPOSIX, in)
+		}
+		if (a == "--command" || a == "-c") && i+1 < len(args) {
+			return p.shell(args[i+1], langPOSIX, in)
+		}
+	}
+	return false
+}
+
+// unwrapTmux handles the commands of tmux that open a place for a program.
+func (p *parser) unwrapTmux(c dialect.Simple, s scope) bool {
+	args := c.Argv[1:]
+	i := operand(args, "LSfcT")
+	if i >= len(args) {
+		return false
+	}
+	switch args[i] {
+	case "new", "new-session", "neww", "new-window", "splitw", "split-window", "respawnp", "respawn-pane", "run", "run-shell":
+		i += 1 + operand(args[i+1:], "ceFfnstxyl")
+		return i < len(args) && p.shell(s.textBehind(c, i+1), langPOSIX, s.inside("tmux"))
 	}
 	return false
 }

@@ -1,6 +1,7 @@
 package posix
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -410,10 +411,19 @@ func splits(parts []syntax.WordPart, i int) bool {
 	before := left != "" && isAlnum(left[len(left)-1]) && !isShortOption(left)
 	after := right != "" && isAlnum(right[0])
 	if text == "" {
-		// x="" and --opt="" end in a separator, which is no letter.
-		return before || after && first
+		// x="" and --opt="" end in a separator, which is no letter. A text with
+		// blanks is no name: quotes that end it were meant for what it quotes.
+		return before && !(i+1 == len(parts) && blanks(parts)) || after && first
 	}
 	return before && isAlnum(text[0]) || after && isAlnum(text[len(text)-1])
+}
+
+// blanks reports whether a word holds blanks.
+func blanks(parts []syntax.WordPart) bool {
+	return slices.ContainsFunc(parts, func(p syntax.WordPart) bool {
+		text, _, ok := piece(p)
+		return ok && strings.Contains(text, " ")
+	})
 }
 
 // touching is the literal text of a neighbour, unless it stands in quotes that

@@ -699,6 +699,19 @@ func (p *parser) invoke(v value, name string, static bool) value {
 		}
 	}
 	args := p.callArguments()
+	if (low == "execquery" || low == "instancesof" || low == "isservicerunning") && len(args) > 0 && args[0].scalar() {
+		// The scripting objects of WMI and the shell, asked as a cmdlet would be.
+		i := p.begin()
+		argv := []string{"Get-WmiObject", args[0].String()}
+		switch low {
+		case "execquery":
+			argv = []string{"Get-WmiObject", "-Query", args[0].String()}
+		case "isservicerunning":
+			argv[0] = "Get-Service"
+		}
+		p.emit(i, argv, args[0].allBits(), p.s[start:p.pos])
+		return value{cmd: i + 1}
+	}
 	if v.kind == kindMethod {
 		if low != "invoke" || len(v.list) != 1 {
 			return value{}

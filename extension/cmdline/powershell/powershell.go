@@ -709,6 +709,8 @@ func (p *parser) call(prev *element) element {
 		return element{main: -1}
 	}
 	switch c := p.s[p.pos]; {
+	case c == '$' && p.startsPath():
+		return p.commandAt(start, prev)
 	case c == '{':
 		n := len(p.out)
 		v := p.block()
@@ -738,6 +740,16 @@ func (p *parser) call(prev *element) element {
 		return p.finish(i, name, b, start, prev)
 	}
 	return p.commandAt(start, prev)
+}
+
+// startsPath reports whether the variable at the position is the directory of a
+// program: $env:windir\system32\sc.exe is one word.
+func (p *parser) startsPath() bool {
+	start := p.pos
+	_, ok := p.variableName()
+	next := p.peek()
+	p.pos = start
+	return ok && (next == '\\' || next == '/')
 }
 
 // callee is the name that & runs when given v.

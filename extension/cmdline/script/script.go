@@ -43,6 +43,9 @@ func Commands(lang, text string, b *dialect.Budget) []Call {
 	if !ok {
 		return nil
 	}
+	if l == applescript && strings.Contains(text, "doShellScript") {
+		l = node // osascript -l JavaScript
+	}
 	s := &scanner{lang: l, budget: b}
 	s.run(text, 0)
 	return s.calls
@@ -140,7 +143,8 @@ func (s *scanner) function(name string) how {
 			return code
 		case "listdir", "scandir", "glob", "iglob":
 			return listing
-		case "win_service_iter", "win_service_get", "EnumServicesStatus", "EnumServicesStatusEx", "QueryServiceStatus":
+		case "win_service_iter", "win_service_get", "EnumServicesStatus", "EnumServicesStatusEx", "QueryServiceStatus",
+			"Win32_Service", "Win32_BaseService":
 			return services
 		}
 	case perl:
@@ -178,6 +182,8 @@ func (s *scanner) function(name string) how {
 			if s.spawns {
 				return fileArgs
 			}
+		case "doShellScript":
+			return line
 		case "eval":
 			return code
 		}
