@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -424,73 +422,6 @@ func (e *Event) values() []any {
 		p.LoginUser, p.LoginSource, p.LogonID, e.Elevated, p.Session, p.ContainerID, p.CWD, e.RemoteHost, e.Attribution,
 		string(p.Platform), p.Host, p.Source, p.EID, e.BurstID,
 	}
-}
-
-// maxSightings bounds the rows that Sightings looks through for one event.
-const maxSightings = 64
-
-// wordsInOrder is up to how many words osquery's audit keeps them in order.
-const wordsInOrder = 10
-
-// Sightings returns, for each event, the stored ones of the same identity within
-// SightingWindow: the same command on the same host, which may be the same start, and
-// those of its launchers within LaunchWindow. For an event that may be dated late they
-// are those of its process from before as well, and where its words may be in disorder,
-// those of another identity, too.
-func (s *Store) Sightings(ctx context.Context, events []*Event) (found [][]*Event, err error) {
-	if len(events) == 0 {
-		return nil, nil
-	}
-	conn, give, err := s.take(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("look for known events: %w", err)
-	}
-	defer func() { give(err) }()
-	found = make([][]*Event, len(events))
-	rows := sq.Select(append([]string{"id"}, eventColumns...)...).From("events").Limit(maxSightings)
-	for i, e := range events {
-		p := &e.Process
-		near := sq.And{sq.GtOrEq{"time": p.Time - SightingWindow}, sq.LtOrEq{"time": p.Time + SightingWindow}}
-		wanted := []sq.Sqlizer{sq.And{sq.Eq{"identity": e.Identity}, near}}
-		launch := sq.And{sq.Eq{"identity": e.Identity}, sq.GtOrEq{"time": p.Time - LaunchWindow}, sq.Lt{"time": p.Time - SightingWindow}}
-		if p.ParentPID > 0 {
-			wanted = append(wanted, append(launch, sq.Eq{"pid": related(p)}))
-		} else if p.PID == 0 && p.ParentPath != "" {
-			wanted = append(wanted, append(launch, sq.Like{"path": "%/" + path.Base(p.ParentPath)}))
-		}
-		if p.Late > 0 && p.PID != 0 {
-			before := sq.And{sq.GtOrEq{"time": p.Time - p.Late}, sq.Lt{"time": p.Time - SightingWindow}}
-			wanted = append(wanted, sq.And{sq.Eq{"identity": e.Identity}, before,
-				sq.Or{sq.Eq{"pid": related(p)}, sq.Eq{"parent": p.PID}, sq.Like{"ancestry": fmt.Sprintf(`%%"pid":%d}%%`, p.PID)}}})
-			if strings.Count(p.CmdLine, " ") >= wordsInOrder {
-				within := sq.And{sq.GtOrEq{"time": p.Time - p.Late}, sq.LtOrEq{"time": p.Time + SightingWindow}}
-				wanted = append(wanted, sq.And{within, sq.Eq{"pid": p.PID, "parent": p.ParentPID}, sq.NotEq{"identity": e.Identity}})
-			}
-		}
-		for _, w := range wanted {
-			err = s.query(conn, rows.Where(w), func(st *sqlite.Stmt) error {
-				known := scanEvent(st)
-				found[i] = append(found[i], &known)
-				return nil
-			})
-			if err != nil {
-				return nil, fmt.Errorf("look for known events: %w", err)
-			}
-		}
-	}
-	return found, nil
-}
-
-// related are the ids of a process and those above it.
-func related(p *evidence.Process) []int64 {
-	ids := []int64{p.ParentPID}
-	if p.PID != 0 {
-		ids = append(ids, p.PID)
-	}
-	for _, a := range p.Ancestry {
-		ids = append(ids, a.PID)
-	}
-	return ids
 }
 
 // Commit writes a batch in one transaction: all of it or nothing. A database that
