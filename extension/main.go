@@ -118,9 +118,9 @@ func serve(outer context.Context, log hclog.Logger, socket, configFile, stateDir
 	listening, deaf := context.WithCancel(context.WithoutCancel(ctx))
 	defer deaf()
 	var collector atomic.Pointer[engine.Engine]
-	nudge := func() {
+	hurry := func() {
 		if e := collector.Load(); e != nil {
-			e.Nudge()
+			e.Hurry()
 		}
 	}
 	var closers []io.Closer
@@ -128,7 +128,7 @@ func serve(outer context.Context, log hclog.Logger, socket, configFile, stateDir
 	// What takes osquery seconds is asked on a connection of its own.
 	slow := core.NewClient(socket, core.ClientOptions{Timeout: 60 * time.Second})
 	platform := evidence.ParsePlatform(runtime.GOOS)
-	options := app.Options{ConfigFile: configFile, StateDir: stateDir, Logger: log, Users: users, Core: asked{client}}
+	options := app.Options{ConfigFile: configFile, StateDir: stateDir, Logger: log, Users: users, Core: asked{client}, Braked: true}
 	var logons engine.Source
 	if platform == evidence.Windows {
 		logons, options.WantLogons = app.NewLogonsOnDemand(core.NewLogons(slow, platform).Logons)
@@ -149,7 +149,7 @@ func serve(outer context.Context, log hclog.Logger, socket, configFile, stateDir
 		if logons != nil {
 			sources = append(sources, logons)
 		}
-		starts, more := app.Executions(listening, log, nudge, better...)
+		starts, more := app.Executions(listening, log, hurry, better...)
 		closers = append(closers, more...)
 		sources = append(sources, self.New(self.Options{Items: self.Items(r.Places)}))
 		live, more := app.Live(r, log)

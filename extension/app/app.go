@@ -18,6 +18,7 @@ import (
 
 	"github.com/osquery-rollcall/rollcall/extension/config"
 	"github.com/osquery-rollcall/rollcall/extension/engine"
+	"github.com/osquery-rollcall/rollcall/extension/engine/brake"
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 	"github.com/osquery-rollcall/rollcall/extension/host"
 	"github.com/osquery-rollcall/rollcall/extension/incident"
@@ -51,6 +52,8 @@ type Options struct {
 	// this platform has no files to read; both may be nil.
 	Parts func() []store.Health
 	Core  core.Asker
+	// Braked keeps the processor time of this process within the configuration's budget.
+	Braked bool
 	// WantLogons is engine's.
 	WantLogons func(from, to int64)
 }
@@ -252,6 +255,7 @@ func Open(ctx context.Context, o Options) (*App, error) {
 			Judge: judge, Store: a.Store, Sources: sources, Logger: o.Logger.Named("engine"), Interval: cfg.CollectInterval,
 			HostID: MachineID(name), Host: here, Static: append(static, storeHealth), Users: users, Now: o.Now, Incidents: incidents(cfg, o.Replay),
 			Administrator: administrator, Look: look, Parts: o.Parts, WantLogons: o.WantLogons, Whole: o.Replay, Paused: !cfg.Enabled,
+			Brake: braked(o, cfg),
 		})
 		if err != nil {
 			return nil, errors.Join(err, a.Store.Close())
@@ -278,6 +282,18 @@ func Open(ctx context.Context, o Options) (*App, error) {
 		a.Tables = append(a.Tables, a.Guard.Wrap(t))
 	}
 	return a, nil
+}
+
+// braked is the brake that the options and the configuration ask for, nil for none.
+func braked(o Options, cfg config.Config) *brake.Brake {
+	if !o.Braked {
+		return nil
+	}
+	budget := brake.Default()
+	if cfg.CPUBudget > 0 {
+		budget = cfg.CPUBudget / 100
+	}
+	return brake.New(budget, brake.Spent)
 }
 
 // places are the files that Rollcall stands on.

@@ -31,6 +31,12 @@ const MaxFile = 1 << 20
 // MaxFeeds is how many files ioc_files and vuln_files may name each.
 const MaxFeeds = 64
 
+// MinBudget and MaxBudget bound cpu_budget, in per cent of one processor.
+const (
+	MinBudget = 0.5
+	MaxBudget = 100.0
+)
+
 // Config is the configuration; the zero value is not valid, see Default.
 type Config struct {
 	// Enabled turns Rollcall on, as it is by default. Off, it collects nothing; its
@@ -38,6 +44,9 @@ type Config struct {
 	Enabled bool `yaml:"enabled"`
 	// CollectInterval is the time between collect cycles, 1 s to 1 h.
 	CollectInterval time.Duration `yaml:"collect_interval"`
+	// CPUBudget is the share of one processor, in per cent, that the extension keeps to
+	// as a mean, 0.5 to 100; 0 is what keeps it clear of osquery's watchdog.
+	CPUBudget float64 `yaml:"cpu_budget"`
 	// RulesDir holds the user's Sigma rules (*.yml).
 	RulesDir string `yaml:"rules_dir"`
 	// LogLevel is trace, debug, info, warn or error.
@@ -175,6 +184,9 @@ func Parse(data []byte) (Config, error) {
 func (c Config) check(root *yaml.Node) error {
 	if c.CollectInterval < time.Second || c.CollectInterval > time.Hour {
 		return placed(lookUp(root, "collect_interval"), fmt.Errorf("collect_interval is %v: must be 1s to 1h", c.CollectInterval))
+	}
+	if b := c.CPUBudget; b != 0 && !(b >= MinBudget && b <= MaxBudget) { // NaN too
+		return placed(lookUp(root, "cpu_budget"), fmt.Errorf("cpu_budget is %v: must be 0, or %v to %v", b, MinBudget, MaxBudget))
 	}
 	if c.RulesDir != "" && !filepath.IsAbs(c.RulesDir) {
 		return placed(lookUp(root, "rules_dir"), fmt.Errorf("rules_dir is %q: must be a whole path", c.RulesDir))

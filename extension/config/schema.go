@@ -24,6 +24,7 @@ const durationPattern = `^([0-9]+(\.[0-9]*)?(ns|us|µs|ms|s|m|h))+$`
 var hints = map[string]string{
 	"enabled":                        "Turns Rollcall on. Off, it collects nothing; its tables and what they hold stay.",
 	"collect_interval":               "Time between two collect cycles, 1s to 1h.",
+	"cpu_budget":                     "Share of one processor that the extension keeps to as a mean, in per cent, 0.5 to 100; 0 is 3 for each processor, at most 30, which keeps it clear of osquery's watchdog.",
 	"rules_dir":                      "Folder of the user's Sigma rules, a whole path.",
 	"log_level":                      "How much is logged.",
 	"weights":                        "Log-odds of factors, in place of the built-in ones, -10 to 10.",

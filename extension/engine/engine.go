@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/osquery-rollcall/rollcall/extension/baseline"
+	"github.com/osquery-rollcall/rollcall/extension/engine/brake"
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 	"github.com/osquery-rollcall/rollcall/extension/incident"
 	"github.com/osquery-rollcall/rollcall/extension/store"
@@ -61,6 +62,13 @@ type Volatile interface {
 	Volatile() bool
 }
 
+// Patient is a source that compares how things are with how they were: to read it later
+// loses nothing but time.
+type Patient interface {
+	Source
+	Patient() bool
+}
+
 // Options is what an Engine is made of.
 type Options struct {
 	Judge   *Judge
@@ -99,6 +107,8 @@ type Options struct {
 	Whole bool
 	// Paused collects nothing until Apply says otherwise.
 	Paused bool
+	// Brake keeps the processor time of the whole process within a budget; nil for none.
+	Brake *brake.Brake
 	// Static are health rows of parts that don't change (rules, configuration).
 	Static []store.Health
 }
@@ -107,6 +117,7 @@ type Options struct {
 type Engine struct {
 	opts    Options
 	nudge   chan struct{}
+	hurry   chan struct{}
 	mu      sync.Mutex // held during a collect cycle
 	readers []*reader
 	cursors map[string]string
@@ -114,6 +125,9 @@ type Engine struct {
 	written map[string]healthMark
 	trimmed time.Time
 	records int64 // read in the last collection
+	largest int64 // of one source, in the last round
+	waiting bool  // it left something to be read, because of the brake
+	braking braking
 	since   time.Time
 	lineage *lineage
 	echoes  *echoes
@@ -158,7 +172,7 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	if o.ReadTimeout <= 0 {
 		o.ReadTimeout = readTimeout
 	}
-	e := &Engine{opts: o, nudge: make(chan struct{}, 1), written: map[string]healthMark{}, lineage: newLineage(), echoes: newEchoes(), hours: map[store.BaselineKey]int64{}, names: names{}}
+	e := &Engine{opts: o, nudge: make(chan struct{}, 1), hurry: make(chan struct{}, 1), written: map[string]healthMark{}, lineage: newLineage(), echoes: newEchoes(), hours: map[store.BaselineKey]int64{}, names: names{}}
 	for _, s := range o.Sources {
 		e.readers = append(e.readers, &reader{source: s})
 	}
@@ -218,10 +232,17 @@ func (e *Engine) Run(ctx context.Context) error {
 			debug.FreeOSMemory()
 		}
 		last := e.opts.Now()
+		switch {
+		case !e.rest(ctx):
+			return nil
+		case e.left():
+			continue
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
+		case <-e.hurry:
 		case <-e.nudge:
 			// At most one cycle a second, whoever reads.
 			if wait := time.Second - e.opts.Now().Sub(last); wait > 0 {
@@ -271,8 +292,11 @@ func (e *Engine) Finish(ctx context.Context) error {
 
 func (e *Engine) collect(ctx context.Context, readers []*reader) error {
 	for round := 0; round < maxRounds; round++ {
+		e.opts.Brake.Begin(e.opts.Now())
 		more, err := e.cycle(ctx, readers)
-		if err != nil || !more {
+		wait := e.opts.Brake.Done(e.opts.Now(), e.largest, more)
+		e.waiting = wait && more && err == nil
+		if err != nil || !more || wait {
 			return err
 		}
 	}
@@ -299,7 +323,8 @@ func (e *Engine) cycle(ctx context.Context, readers []*reader) (more bool, err e
 		e.wrote(b, now)
 		return false, nil
 	}
-	readings := e.read(ctx, readers)
+	e.largest = 0
+	readings := e.read(ctx, e.due(readers, now))
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
@@ -315,6 +340,7 @@ func (e *Engine) cycle(ctx context.Context, readers []*reader) (more bool, err e
 		}
 		more = more || r.batch.More
 		e.records += r.batch.Read
+		e.largest = max(e.largest, r.batch.Read)
 	}
 	all, echoed := e.complete(ctx, readings)
 	sightings, contexts, matched := e.sight(all, echoed)
@@ -343,7 +369,7 @@ func (e *Engine) cycle(ctx context.Context, readers []*reader) (more bool, err e
 	e.around(ctx, readings, h, now, &facts)
 	e.tell(ctx, b, installs, facts)
 	if !e.opts.Whole {
-		e.sampling.thin(b, now)
+		e.sampling.thin(b, now, e.sampled())
 	}
 	b.Baselines = h.changed
 	b.Health = e.health(readings, matched, now)
@@ -369,7 +395,7 @@ func (e *Engine) cycle(ctx context.Context, readers []*reader) (more bool, err e
 	if since < 0 || since >= maxStep {
 		e.trimmed = now // a clock that was just set says nothing about what is old
 	}
-	if since >= trimEvery && since < maxStep {
+	if since >= trimEvery && since < maxStep && !e.deferred(since-trimEvery) {
 		e.trimmed = now
 		if n, err := e.opts.Store.Trim(ctx, now.Unix()); err != nil {
 			return more, err
@@ -604,6 +630,9 @@ func (e *Engine) health(readings []reading, matched map[string]int64, now time.T
 		add(store.Health{Component: "collector", State: evidence.StateOK})
 	}
 	add(e.sampling.health(now))
+	if e.opts.Brake != nil {
+		add(e.brakeHealth(now))
+	}
 	states := make(map[string]State, len(readings))
 	defer func() { e.states.Store(&states) }()
 	for _, r := range readings {

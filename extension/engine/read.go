@@ -14,6 +14,8 @@ type reader struct {
 	source Source
 	// pending is the read that was not waited for to its end, nil for none.
 	pending chan reading
+	// begun is when it was read last.
+	begun time.Time
 }
 
 // reading is what one source brought in a cycle.
@@ -40,12 +42,12 @@ func (e *Engine) readOne(ctx context.Context, r *reader) reading {
 	// One that minds its context ends at the limit: leave it a moment for that.
 	wait := limit + limit/4
 	if r.pending == nil {
-		pending, cursor := make(chan reading, 1), e.cursors[name]
+		pending, cursor, most := make(chan reading, 1), e.cursors[name], e.opts.Brake.Limit(ReadLimit)
 		r.pending = pending
 		go func() { // ends when the source does; the cursor stays until its result is taken
 			ctx, cancel := context.WithTimeout(ctx, limit)
 			defer cancel()
-			pending <- call(ctx, r.source, cursor)
+			pending <- call(ctx, r.source, cursor, most)
 		}()
 	} else {
 		wait = 0
@@ -70,13 +72,13 @@ func (e *Engine) readOne(ctx context.Context, r *reader) reading {
 }
 
 // call reads a source; one that panics is a failed source, not a dead extension.
-func call(ctx context.Context, s Source, cursor string) (r reading) {
+func call(ctx context.Context, s Source, cursor string, most int) (r reading) {
 	r.source = s
 	defer func() {
 		if v := recover(); v != nil {
 			r.batch, r.err = evidence.Batch{}, fmt.Errorf("source %s panicked: %v", s.Name(), v)
 		}
 	}()
-	r.batch, r.err = s.Read(ctx, cursor, ReadLimit)
+	r.batch, r.err = s.Read(ctx, cursor, most)
 	return r
 }

@@ -20,6 +20,10 @@ const (
 	longBurst = 2000
 	// cycleRows is how many rows a cycle brings of all bursts.
 	cycleRows = 2000
+	// brakeRows is how many rows one burst brings in a cycle while there is more to be
+	// done than the brake allows, and brakeCycle how many all do.
+	brakeRows  = 20
+	brakeCycle = 200
 	// maxCounted bounds the bursts whose rows are counted.
 	maxCounted = 4096
 	// floodShown is how long health tells of a flood after its end.
@@ -37,8 +41,9 @@ type sampling struct {
 
 // thin leaves rows out of a batch whose bursts are floods. What is stored is the
 // rarest: what a burst shows of itself, what is stronger than all before it, then one
-// of each kind of command, one of each command, and only then more of the same.
-func (s *sampling) thin(b *store.Batch, now time.Time) {
+// of each kind of command, one of each command, and only then more of the same. Less
+// of it is kept while the brake asks for it.
+func (s *sampling) thin(b *store.Batch, now time.Time, braked bool) {
 	s.left = 0
 	groups := map[string][]*store.Event{}
 	for _, ev := range b.Events {
@@ -52,6 +57,9 @@ func (s *sampling) thin(b *store.Batch, now time.Time) {
 		if s.stored[key] >= longBurst {
 			budget = longRows
 		}
+		if braked {
+			budget = brakeRows
+		}
 		for _, ev := range pick(list, budget, shown) {
 			keep[ev] = true
 		}
@@ -62,10 +70,13 @@ func (s *sampling) thin(b *store.Batch, now time.Time) {
 			}
 		}
 	}
-	kept := filter(b.Events, keep)
-	if len(kept) > cycleRows {
+	kept, most := filter(b.Events, keep), cycleRows
+	if braked {
+		most = brakeCycle
+	}
+	if len(kept) > most {
 		clear(keep)
-		for _, ev := range pick(kept, cycleRows, nil) {
+		for _, ev := range pick(kept, most, nil) {
 			keep[ev] = true
 		}
 		kept = filter(kept, keep)

@@ -165,7 +165,8 @@ func (f *trial) start(o started) *running {
 	}
 	if o.file == "" {
 		if o.config == "" {
-			o.config = "collect_interval: 1s\n"
+			// Trials ask tables over and over, which no budget is for.
+			o.config = "collect_interval: 1s\ncpu_budget: 100\n"
 		}
 		o.file = f.file("rollcall.yaml", o.config)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -251,6 +252,7 @@ func input() []fault {
 				f.Errorf("bursts count %d of %d", events, flood)
 			}
 		}},
+		{name: "more work than the budget", tried: "for 30 s, 150 programs and 150 listings of one user a second, and 6 of other kinds among them, with a budget of 3 % of a processor", holds: "processor time stays within it, each of the 6 has its row, all are counted, health says what is done about it", run: braked},
 		{name: "events lost by the core", tried: "osquery keeps events for 5 s, the extension is down for 9 s", holds: "the gap is reported", run: func(f *trial) {
 			core, state := f.auditing(), f.TempDir()
 			f.must(syscall.Chmod(state, 0o700))
@@ -283,4 +285,75 @@ func input() []fault {
 			f.works(core, 1)
 		}},
 	}
+}
+
+// braked gives a small budget much more work than it has room for.
+func braked(f *trial) {
+	const (
+		budget = 0.03
+		rounds = 30
+		each   = 150 // of programs and of listings
+	)
+	core := f.auditing()
+	r := f.start(started{core: core, config: fmt.Sprintf("collect_interval: 1s\ncpu_budget: %v\n", 100*budget)})
+	f.registered(core)
+	f.works(core, 1)
+	begin, before := time.Now(), seconds(r.cmd.Process.Pid)
+	eid := int64(1000)
+	var needles []string
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for round := range rounds {
+		var batch []fakecore.ExecEvent
+		for i := range each {
+			eid += 2
+			program := listing(eid, fmt.Sprintf("cc1 -quiet -o /tmp/x%d.o x%d.c", eid, eid))
+			program.Path = "/usr/lib/gcc/cc1"
+			batch = append(batch, program, listing(eid+1, fmt.Sprintf("systemctl list-units --type=service unit%d", i%7)))
+		}
+		if round%5 == 2 {
+			batch[each].CmdLine, batch[each].Path = fmt.Sprintf("systemctl list-dependencies braked%d.service", round), "/usr/bin/systemctl"
+			needles = append(needles, batch[each].CmdLine)
+		}
+		core.AddExecs(f, batch...)
+		<-tick.C
+	}
+	// Looking at tables is work that nothing brakes: it is not part of what is measured.
+	spent, took := seconds(r.cmd.Process.Pid)-before, time.Since(begin)
+	allowed := budget*took.Seconds() + 0.5
+	f.note("%.2f s of a processor in %.0f s, %.1f %%", spent, took.Seconds(), 100*spent/took.Seconds())
+	if spent > allowed {
+		f.Errorf("%.2f s of a processor in %v, the budget is %.2f", spent, took, allowed)
+	}
+	h := f.health(core, "brake")
+	if h["state"] != "degraded" || !strings.Contains(h["detail"], "3 % of a processor allows since") || !strings.Contains(h["detail"], "further apart") {
+		f.Errorf("health %v", h)
+	}
+	f.eventually(5*time.Minute, "each of another kind has its row", func() bool {
+		time.Sleep(4 * time.Second) // to be asked is work, too
+		found := 0
+		for _, row := range f.audited(core) {
+			if slices.Contains(needles, row["cmdline"]) {
+				found++
+			}
+		}
+		return found == len(needles)
+	})
+	f.eventually(5*time.Minute, "all are counted", func() bool {
+		time.Sleep(4 * time.Second)
+		bursts, err := f.ask(core, "service_discovery_bursts")
+		f.must(err)
+		events := 0
+		for _, b := range bursts {
+			n, _ := strconv.Atoi(b["events"])
+			events += n
+		}
+		return events >= rounds*each+1
+	})
+	h = f.health(core, "brake")
+	f.note("%s", h["detail"])
+	if h := f.health(core, "process_events"); h["events_dropped"] != "0" || h["gaps"] != "0" {
+		f.Errorf("health %v", h)
+	}
+	r.alive()
 }

@@ -120,6 +120,9 @@ func New(o Options) *Source {
 // Name is the source's name in rows and health.
 func (s *Source) Name() string { return SourceName }
 
+// Patient implements engine.Patient: a later comparison shows what an earlier one would.
+func (*Source) Patient() bool { return true }
+
 // Close ends the waiting for changes. Reads after it fail.
 func (s *Source) Close() error {
 	s.mu.Lock()

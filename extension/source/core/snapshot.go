@@ -126,6 +126,10 @@ func newSnapshots(s snapshot, q Querier, clock Clock, g gate) *Snapshots {
 // Name is the source's name.
 func (s *Snapshots) Name() string { return s.gate.name }
 
+// Patient reports whether a later look shows what an earlier one would: not of what comes
+// and goes.
+func (s *Snapshots) Patient() bool { return !s.shot.brief }
+
 // Read returns what is different from the look that cursor remembers; an empty
 // cursor remembers none, and the first look is where all begins. A thing has to be
 // away in two looks to count as gone. limit is of no concern: what is different

@@ -176,6 +176,9 @@ func New(o Options) *Source {
 // Name implements engine.Source.
 func (*Source) Name() string { return Name }
 
+// Patient implements engine.Patient: a later look shows what an earlier one would.
+func (*Source) Patient() bool { return true }
+
 // Read implements engine.Source: the changes since the look that cursor is of.
 func (s *Source) Read(ctx context.Context, cursor string, _ int) (evidence.Batch, error) {
 	s.mu.Lock()
