@@ -153,6 +153,11 @@ func (f *finder) windows() (template string) {
 	if own && base == "svchost" && !hosted {
 		f.add("empty_host", 1, "svchost.exe is started without a group of services (-k)")
 	}
+	if hosted && base == "svchost" {
+		if g := near(strings.ToLower(switchValue(f.img.Args, "k")), f.lists.groups, 6); g != "" {
+			f.add("near_system_name", 1, "the group of services %s is nearly %s", show(switchValue(f.img.Args, "k")), g)
+		}
+	}
 	if template != "" || hosted {
 		return template
 	}
@@ -193,6 +198,18 @@ func hasSwitch(args, name string) bool {
 		}
 	}
 	return false
+}
+
+// switchValue is the word behind a switch.
+func switchValue(args, name string) string {
+	found := false
+	for w := range strings.FieldsSeq(clip(args, 1024)) {
+		if found {
+			return w
+		}
+		found = len(w) == len(name)+1 && (w[0] == '-' || w[0] == '/') && strings.EqualFold(w[1:], name)
+	}
+	return ""
 }
 
 // tool finds publicly known software by the service's name or program.

@@ -26,6 +26,7 @@ type lists struct {
 	// fixed order: what other names are compared with.
 	ordered []imitable
 	shown   []imitable
+	groups  []imitable      // of svchost.exe, which are often imitated
 	units   []imitable      // services of Linux that are often imitated
 	known   map[string]bool // every name in the lists, lower case
 	// borrowed are the programs of systemPrograms.
@@ -77,6 +78,9 @@ func buildLists() *lists {
 	}
 	for _, name := range unixServices {
 		l.units = append(l.units, imitable{name, lookalikes.Replace(name)})
+	}
+	for _, name := range hostGroups {
+		l.groups = append(l.groups, imitable{name, lookalikes.Replace(name)})
 		l.known[name] = true
 	}
 	l.model = learn(train)
@@ -227,6 +231,8 @@ func (m *model) natural(name string) float64 {
 const (
 	randomBelow = -4.0
 	surelyBelow = -10.0
+	// wordAbove is the one above which a part of a name counts as a word.
+	wordAbove = 2.5
 )
 
 // randomness is 0 for a name somebody chose and up to 1 for noise.
@@ -260,7 +266,7 @@ func (l *lists) randomness(name string) float64 {
 		return 0 // too few letters for the model
 	}
 	r := l.model.natural(name)
-	if r >= randomBelow {
+	if r >= randomBelow || l.wordAmong(name) {
 		return 0
 	}
 	p := min(1, 0.7+0.3*(randomBelow-r)/(randomBelow-surelyBelow))
@@ -268,6 +274,26 @@ func (l *lists) randomness(name string) float64 {
 		p *= 0.4 // an abbreviation: tools that draw names draw small letters too
 	}
 	return p
+}
+
+// wordAmong reports whether one of a name's parts is a word: who draws names at
+// random puts none between hyphens.
+func (l *lists) wordAmong(name string) bool {
+	if strings.IndexAny(name, "-_") < 0 {
+		return false
+	}
+	for part := range strings.FieldsFuncSeq(name, func(r rune) bool { return r == '-' || r == '_' }) {
+		if l.known[strings.ToLower(part)] && len(part) > 2 {
+			return true
+		}
+		if len(part) < 4 || strings.IndexFunc(part, func(r rune) bool { return r|0x20 < 'a' || r|0x20 > 'z' }) >= 0 {
+			continue
+		}
+		if l.model.natural(part) > wordAbove {
+			return true
+		}
+	}
+	return false
 }
 
 // withoutWordSize takes off what names of programs say about the processor, which

@@ -208,6 +208,9 @@ func unixPlace(path string, kind Kind, userUnit bool) place {
 		return place{} // NixOS
 	case has("/run/", "/var/run/"):
 		return place{"everybodys_directory", 0.85, "a directory that is gone after a restart"}
+	case has("/Library/LaunchDaemons/", "/Library/LaunchAgents/", "/etc/systemd/system/", "/etc/systemd/user/", "/usr/lib/systemd/system/", "/usr/lib/systemd/user/", "/lib/systemd/system/", "/lib/systemd/user/", "/usr/local/lib/systemd/", "/etc/cron.d/"),
+		has("/Users/") && strings.Contains(path, "/Library/LaunchAgents/"), has("/home/", "/root/") && strings.Contains(path, "/.config/systemd/"):
+		return place{"odd_directory", 1, "a directory of the definitions of services"}
 	case has("/var/www/", "/srv/www/", "/var/cache/", "/var/log/", "/usr/share/man/", "/usr/share/doc/", "/usr/include/", "/usr/games/", "/boot/", "/lost+found/", "/mnt/", "/media/", "/Volumes/"):
 		return place{"odd_directory", 1, "a directory that holds no services"}
 	case has("/home/", "/Users/"):

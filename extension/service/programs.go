@@ -170,6 +170,14 @@ var toolPrefixes = []struct {
 	{"pwdump", tool{"attack_tool", "pwdump"}},
 }
 
+// hostGroups are the groups of services that svchost.exe is mostly started for.
+var hostGroups = [...]string{
+	"netsvcs", "localservice", "localservicenonetwork", "localservicenetworkrestricted", "localserviceandnoimpersonation",
+	"localsystemnetworkrestricted", "networkservice", "networkservicenetworkrestricted", "networkserviceandnoimpersonation",
+	"dcomlaunch", "unistacksvcgroup", "wersvcgroup", "appmodel", "wsappx", "imgsvc", "utcsvc", "secsvcs", "wusvcs", "smbsvcs",
+	"iissvcs", "wbiosvcgroup", "bthappgroup", "gpsvcgroup", "termsvcs", "tapisrv", "devicesflow", "printworkflow",
+}
+
 // systemPrograms are programs of Windows whose names others borrow: those that
 // every machine runs, or that no other software has reason to be called like.
 var systemPrograms = []string{

@@ -167,8 +167,9 @@ func KindOf(t Type, name, imagePath string) Kind {
 		}
 		return Systemd
 	}
+	program, _, _ := strings.Cut(p, " ")
 	for _, ending := range []string{".service", ".timer", ".socket", ".path", ".mount"} {
-		if strings.HasSuffix(name, ending) && !strings.ContainsAny(p, `\%:`) && !strings.Contains(strings.ToLower(p), ".exe") {
+		if strings.HasSuffix(name, ending) && !strings.ContainsAny(program, `\%:`) && !strings.Contains(strings.ToLower(p), ".exe") {
 			return Systemd
 		}
 	}

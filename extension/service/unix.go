@@ -168,12 +168,22 @@ func (f *finder) unixNames(label, base string, t tool) {
 	if t.is != "" {
 		return
 	}
-	if r := f.lists.randomness(label); r > 0 {
+	if r := f.unixRandomness(label); r > 0 {
 		f.add("random_name", r, "%s looks drawn at random", show(label))
 	}
-	if r := f.lists.randomness(base); r > 0 && base != label && base != "" {
+	if r := f.unixRandomness(base); r > 0 && base != label && base != "" {
 		f.add("random_program", r, "%s looks drawn at random", show(base))
 	}
+}
+
+// unixRandomness takes short names half as seriously: those of daemons are
+// abbreviations that no language would make (ptp4l).
+func (f *finder) unixRandomness(name string) float64 {
+	r := f.lists.randomness(name)
+	if len(name) < 7 {
+		r *= 0.5
+	}
+	return r
 }
 
 func applePlace(p string) bool {
