@@ -2,6 +2,7 @@ package incident
 
 import (
 	"strings"
+	"unicode"
 
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 )
@@ -22,10 +23,11 @@ func plain(s string) bool {
 }
 
 // printable reports whether a text can be put on a command line at all: a line break
-// or a control character can't be pasted safely, however it is quoted.
+// or a control character can't be pasted safely, however it is quoted, and what turns or
+// hides the letters around it can't be read before it is.
 func printable(s string) bool {
 	for _, r := range s {
-		if r < 0x20 || r == 0x7f || r >= 0x80 && r < 0xa0 || r == '\u2028' || r == '\u2029' || r == 0xfffd {
+		if unicode.IsControl(r) || unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Co) || r == unicode.ReplacementChar {
 			return false
 		}
 	}

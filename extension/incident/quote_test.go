@@ -65,3 +65,59 @@ func TestContainmentOfHostileServices(t *testing.T) {
 		}
 	}
 }
+
+// TestContainmentDoesNoDamage is services and accounts that are called, or made of, what
+// would have the analyst harm the host.
+func TestContainmentDoesNoDamage(t *testing.T) {
+	commands := func(p evidence.Platform, in Install) string {
+		in.ID, in.Action = "1", evidence.Created
+		x := &Incident{ID: "i", Platform: p, Host: "h", Installs: []Install{in}}
+		var all []string
+		for _, a := range x.Triage() {
+			if a.Tier == Containment && !strings.Contains(a.Question, "isolated") {
+				all = append(all, a.Command)
+			}
+		}
+		return strings.Join(all, "\n")
+	}
+	for _, c := range []struct {
+		name     string
+		platform evidence.Platform
+		in       Install
+		has, not []string
+	}{
+		{"a pattern for a name", evidence.Windows, Install{Name: "Win*"}, []string{"Name -EQ 'Win*'"}, []string{"-Name 'Win*'"}},
+		{"a plain name", evidence.Windows, Install{Name: "Evil", Path: `D:\x\evil.exe`}, []string{"Stop-Service -Force -Name 'Evil'", `Move-Item -LiteralPath 'D:\x\evil.exe'`}, nil},
+		{"a program on another host", evidence.Windows, Install{Name: "Evil", Path: `\\203.0.113.7\s\x.exe`}, []string{"-Name 'Evil'"}, []string{"Move-Item"}},
+		{"a way round to the system's", evidence.Windows, Install{Name: "Evil", Path: `C:\Users\..\Windows\System32\lsass.exe`}, nil, []string{"Move-Item"}},
+		{"slashes", evidence.Windows, Install{Name: "Evil", Path: `C:/Windows/System32/lsass.exe`}, nil, []string{"Move-Item"}},
+		{"a drive of PowerShell's", evidence.Windows, Install{Name: "Evil", Path: `HKLM:\SOFTWARE`}, nil, []string{"Move-Item"}},
+		{"the loader for a program", evidence.Linux, Install{Kind: "systemd", Name: "x", Path: "/lib64/ld-linux-x86-64.so.2", UnitPath: "/etc/systemd/system/x.service"}, []string{"mv -n -- /etc/systemd/system/x.service"}, []string{"/lib64"}},
+		{"accounts for a program", evidence.Linux, Install{Kind: "systemd", Name: "x", Path: "/etc/passwd"}, []string{"disable --now"}, []string{"/etc/passwd"}},
+		{"a way round", evidence.Linux, Install{Kind: "systemd", Name: "x", Path: "/opt/../etc/ssl/x", UnitPath: "/tmp/../usr/bin/env"}, nil, []string{"mv "}},
+		{"the root", evidence.Linux, Install{Kind: "systemd", Name: "x", Path: "/", UnitPath: "/vmlinuz"}, nil, []string{"mv "}},
+		{"an init script", evidence.Linux, Install{Kind: "sysv", Name: "../../dev/shm/x", Path: "/dev/shm/x", UnitPath: "/etc/init.d/x"}, []string{"fuser -k -KILL /dev/shm/x", "mv -n -- /etc/init.d/x"}, []string{"service ", "../"}},
+		{"an account list", evidence.Linux, Install{Kind: "systemd", Name: "x", Actor: Actor{Username: "al,daemon"}}, []string{`-u "$(id -u -- 'al,daemon')"`}, []string{"pkill -KILL -u 'al"}},
+		{"another name of root's", evidence.Linux, Install{Kind: "systemd", Name: "x", Actor: Actor{Username: "toor"}}, []string{`[ "$(id -u -- toor)" -gt 0 ] && sudo pkill`}, nil},
+		{"a property list of the system's", evidence.Darwin, Install{Name: "x", UnitPath: "/System/Library/LaunchDaemons/x.plist"}, []string{"launchctl disable system/x"}, []string{"mv "}},
+	} {
+		got := commands(c.platform, c.in)
+		for _, w := range c.has {
+			if !strings.Contains(got, w) {
+				t.Errorf("%s: %q has no %q", c.name, got, w)
+			}
+		}
+		for _, w := range c.not {
+			if strings.Contains(got, w) {
+				t.Errorf("%s: %q has %q", c.name, got, w)
+			}
+		}
+	}
+	for _, name := range []string{"a\u202eb", "a\u200bb", "\ufeffa", "a\U000e0041", "\ue000"} {
+		for _, p := range []evidence.Platform{evidence.Linux, evidence.Darwin, evidence.Windows} {
+			if got := command(p, "stop %1", name); got != "" {
+				t.Errorf("%q makes a command: %q", name, got)
+			}
+		}
+	}
+}

@@ -2,6 +2,7 @@ package incident
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -448,7 +449,7 @@ func (x *Incident) containment(a *answers) {
 		}
 		done[strings.ToLower(user)] = true
 		format := map[evidence.Platform]string{
-			evidence.Linux:   "sudo usermod --lock --expiredate 1 -- %1 && sudo pkill -KILL -u %1",
+			evidence.Linux:   lockout,
 			evidence.Windows: "Disable-LocalUser -Name %1",
 			evidence.Darwin:  "sudo pwpolicy -u %1 -disableuser",
 		}[p]
@@ -473,6 +474,10 @@ func (x *Incident) containment(a *answers) {
 		Answer: "New logons of its accounts, new services and unusual connections: the incident is watched and reopens by itself."})
 }
 
+// lockout locks an account and ends what it runs: unless it is another name of root's,
+// whose processes are the host's. id takes one name, where pkill takes a list.
+const lockout = `sudo usermod --lock --expiredate 1 -- %1 && [ "$(id -u -- %1)" -gt 0 ] && sudo pkill -KILL -u "$(id -u -- %1)"`
+
 // people are the accounts an incident's actors used.
 func (x *Incident) people() []string {
 	var out []string
@@ -496,15 +501,22 @@ func (x *Incident) people() []string {
 	return out
 }
 
+// quarantine stops a service and moves away what it consists of. A name that a tool
+// would take for a pattern or a path, and files that are the system's, are what an
+// intruder would call a service to have the analyst do the damage.
 func quarantine(p evidence.Platform, in Install) string {
 	switch p {
 	case evidence.Windows:
-		if in.Path == "" || ordinary(in.Path) {
-			return command(p, "Stop-Service -Force -Name %1; Set-Service -StartupType Disabled -Name %1", in.Name)
+		stop := "Stop-Service -Force -Name %1; Set-Service -StartupType Disabled -Name %1"
+		if strings.ContainsAny(in.Name, "*?[]`") {
+			stop = "Get-Service | Where-Object Name -EQ %1 | ForEach-Object { Stop-Service -Force -InputObject $_; Set-Service -StartupType Disabled -InputObject $_ }"
 		}
-		return command(p, "Stop-Service -Force -Name %1; Set-Service -StartupType Disabled -Name %1; New-Item -ItemType Directory -Force -Path ($env:SystemDrive + '\\quarantine') | Out-Null; Move-Item -LiteralPath %2 -Destination ($env:SystemDrive + '\\quarantine')", in.Name, in.Path)
+		if !local(in.Path) || ordinary(in.Path) {
+			return command(p, stop, in.Name)
+		}
+		return command(p, stop+"; New-Item -ItemType Directory -Force -Path ($env:SystemDrive + '\\quarantine') | Out-Null; Move-Item -LiteralPath %2 -Destination ($env:SystemDrive + '\\quarantine')", in.Name, in.Path)
 	case evidence.Darwin:
-		if in.UnitPath == "" {
+		if !movable(in.UnitPath) {
 			return command(p, "sudo launchctl disable system/%1", in.Name)
 		}
 		return command(p, "sudo launchctl bootout system %1; sudo install -d -m 0700 /var/quarantine; sudo mv -n -- %1 /var/quarantine/", in.UnitPath)
@@ -513,35 +525,64 @@ func quarantine(p evidence.Platform, in Install) string {
 		if in.Kind == "systemd" && !strings.Contains(name, ".") {
 			name += ".service"
 		}
-		cmd := "sudo systemctl disable --now -- %1"
-		if in.Kind == "sysv" {
-			cmd = "sudo service %1 stop"
+		var parts, words []string
+		script := in.Kind == "sysv" || in.Kind == "openrc" // does the stopping, and is the intruder's
+		if !script {
+			parts, words = append(parts, "sudo systemctl disable --now -- %1"), append(words, name)
 		}
-		words := []string{name}
+		var files []string
 		for _, path := range []string{in.UnitPath, in.Path} {
-			if strings.HasPrefix(path, "/") && !ordinary(path) {
-				words = append(words, path)
-				if len(words) == 2 {
-					cmd += "; sudo install -d -m 0700 /var/quarantine"
-				}
-				cmd += fmt.Sprintf("; sudo mv -n -- %%%d /var/quarantine/", len(words))
+			if movable(path) && !slices.Contains(files, path) {
+				files = append(files, path)
 			}
 		}
-		return command(p, cmd, words...)
+		if len(files) > 0 {
+			parts = append(parts, "sudo install -d -m 0700 /var/quarantine")
+		}
+		for _, path := range files {
+			words = append(words, path)
+			if script {
+				parts = append(parts, fmt.Sprintf("sudo fuser -k -KILL %%%d", len(words)))
+			}
+			parts = append(parts, fmt.Sprintf("sudo mv -n -- %%%d /var/quarantine/", len(words)))
+		}
+		return command(p, strings.Join(parts, "; "), words...)
 	}
 	return ""
+}
+
+// local reports a path on a drive of Windows: to move what lies on another host's share
+// logs on to that host.
+func local(path string) bool {
+	return len(path) > 3 && (path[0]|0x20) >= 'a' && (path[0]|0x20) <= 'z' && path[1] == ':' && path[2] == '\\' && !strings.Contains(path, "..") && !strings.ContainsAny(path, "/~")
+}
+
+// movable reports a file that may be moved away without harm to the rest of the host.
+// Directly in /etc are files that everything reads, but for two.
+func movable(file string) bool {
+	if !strings.HasPrefix(file, "/") || path.Clean(file) != file || ordinary(file) {
+		return false
+	}
+	dir := path.Dir(file)
+	return dir != "/" && (dir != "/etc" || file == "/etc/rc.local" || file == "/etc/ld.so.preload")
 }
 
 // ordinary reports programs that are everybody's: an interpreter is not moved away
 // because a service runs it.
 func ordinary(path string) bool {
-	for _, dir := range []string{"/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/", "/usr/lib/", "/lib/", "/usr/libexec/", "/System/"} {
+	for _, dir := range []string{"/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/", "/usr/lib/", "/usr/lib32/", "/usr/lib64/", "/usr/libexec/", "/usr/share/", "/lib/", "/lib32/", "/lib64/", "/boot/",
+		"/proc/", "/sys/", "/nix/store/", "/gnu/store/", "/snap/", "/System/"} {
 		if strings.HasPrefix(path, dir) {
 			return true
 		}
 	}
 	lower := strings.ToLower(path)
-	return strings.HasPrefix(lower, `c:\windows\system32\`) || strings.HasPrefix(lower, `c:\windows\syswow64\`)
+	for _, dir := range []string{`system32\`, `syswow64\`, `winsxs\`, `microsoft.net\`, `explorer.exe`} {
+		if strings.HasPrefix(lower, `c:\windows\`+dir) {
+			return true
+		}
+	}
+	return false
 }
 
 func compact(list []string) []string {
