@@ -182,9 +182,6 @@ func (p *patient) stateDirectory() {
 	p.say(name, OK, dir+" is root's alone", "")
 }
 
-// ErrOlder is the error of Host.State for what an older Rollcall wrote.
-var ErrOlder = errors.New("an older Rollcall wrote the database: it can't be read before it is brought up to date")
-
 func (p *patient) database() {
 	const name = "database"
 	file := p.join(p.StateDir, store.FileName)
@@ -196,7 +193,7 @@ func (p *patient) database() {
 	case err != nil:
 		p.say(name, Skip, "it can't be looked at", p.sudo("rollcall doctor"))
 		return
-	case errors.Is(p.stateErr, ErrOlder):
+	case errors.Is(p.stateErr, store.ErrOlder):
 		p.say(name, Warn, p.stateErr.Error(), "start osqueryd with this version's extension once")
 		return
 	case p.stateErr != nil:

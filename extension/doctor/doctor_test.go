@@ -363,7 +363,7 @@ func troubles() []trouble {
 			p.State = func(context.Context, string) (doctor.State, error) { return doctor.State{}, errors.New("malformed") }
 		}, "database", doctor.Fail, "malformed", "sets it aside by itself"},
 		{"an older database", func(p *patient) {
-			p.State = func(context.Context, string) (doctor.State, error) { return doctor.State{}, doctor.ErrOlder }
+			p.State = func(context.Context, string) (doctor.State, error) { return doctor.State{}, store.ErrOlder }
 		}, "database", doctor.Warn, "older Rollcall", "start osqueryd with this version's extension once"},
 		{"a database of another machine", func(p *patient) { p.state.Machine = "m2" }, "database", doctor.Warn, "another machine", "nothing is to be done"},
 		{"a database that was set aside", func(p *patient) {

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/osquery-rollcall/rollcall/extension/config"
@@ -113,11 +112,8 @@ func readState(ctx context.Context, dir string) (s State, err error) {
 		s.Newest = e.Process.Time
 		return errEnough
 	})
-	switch {
-	case err == nil, errors.Is(err, errEnough):
-		return s, nil
-	case strings.Contains(err.Error(), "no such column"), strings.Contains(err.Error(), "no such table"):
-		return s, ErrOlder
+	if errors.Is(err, errEnough) {
+		err = nil
 	}
 	return s, err
 }

@@ -406,6 +406,10 @@ func TestReadOnly(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Error(err)
 	}
+	answer(t, s, "PRAGMA user_version = 1")
+	if _, err := store.OpenReadOnly(ctx, dir); !errors.Is(err, store.ErrOlder) || !strings.Contains(err.Error(), "older Rollcall") {
+		t.Errorf("an older database: %v, want ErrOlder", err)
+	}
 	answer(t, s, "PRAGMA user_version = 999")
 	done := make(chan error, 1)
 	go func() {

@@ -48,6 +48,10 @@ var ErrLocked = errors.New("another rollcall writes to this state directory")
 // ErrNewer says that a newer Rollcall wrote the database.
 var ErrNewer = errors.New("the database was written by a newer rollcall: upgrade, or set the file aside")
 
+// ErrOlder says that an older Rollcall wrote a database that is to be read only: whoever
+// writes to it brings it up to date.
+var ErrOlder = errors.New("an older Rollcall wrote the database: it can't be read before it is brought up to date")
+
 // ErrRecovered says that a batch was not written because the database was found
 // damaged: it was set aside, a new one is in its place, and the batch can be
 // written again.
@@ -263,7 +267,11 @@ func OpenTemporary(ctx context.Context) (*Store, error) {
 	return s, nil
 }
 
-// OpenReadOnly opens a state directory another process writes to.
+// upToDate is how long a reader waits for a database to be brought up to date.
+const upToDate = time.Second
+
+// OpenReadOnly opens a state directory another process writes to. It returns ErrNewer
+// for a database of a later version, ErrOlder for one of an earlier.
 func OpenReadOnly(ctx context.Context, dir string) (*Store, error) {
 	s := &Store{dir: dir, readOnly: true}
 	if _, err := os.Stat(s.path()); err != nil {
@@ -274,10 +282,22 @@ func OpenReadOnly(ctx context.Context, dir string) (*Store, error) {
 		return nil, fmt.Errorf("open state read-only: %w", err)
 	}
 	s.pool = pool
-	conn, give, err := s.take(ctx)
-	if err == nil {
-		err = refuseNewer(conn)
+	check := func() error {
+		conn, give, err := s.take(ctx)
+		if err != nil {
+			return err
+		}
+		err = refuseOther(conn)
 		give(err) // before Close, which waits for it
+		return err
+	}
+	err = check()
+	for until := time.Now().Add(upToDate); errors.Is(err, ErrOlder) && time.Now().Before(until) && ctx.Err() == nil; err = check() {
+		// Who writes to it may have begun this moment, and be at it.
+		select {
+		case <-ctx.Done():
+		case <-time.After(upToDate / 20):
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open state read-only: %w", err), pool.Close())
@@ -359,18 +379,31 @@ func prepareReader(conn *sqlite.Conn) error {
 }
 
 func refuseNewer(conn *sqlite.Conn) error {
-	var version int
-	err := sqlitex.ExecuteTransient(conn, "PRAGMA user_version", &sqlitex.ExecOptions{ResultFunc: func(st *sqlite.Stmt) error {
+	version, err := versionOf(conn)
+	if err == nil && version > len(schema.Migrations) {
+		err = fmt.Errorf("%w (version %d, this is %d)", ErrNewer, version, len(schema.Migrations))
+	}
+	return err
+}
+
+// refuseOther is for who can't bring a database up to date.
+func refuseOther(conn *sqlite.Conn) error {
+	version, err := versionOf(conn)
+	if err == nil && version < len(schema.Migrations) {
+		return fmt.Errorf("%w (version %d, this is %d)", ErrOlder, version, len(schema.Migrations))
+	}
+	return errors.Join(err, refuseNewer(conn))
+}
+
+func versionOf(conn *sqlite.Conn) (version int, err error) {
+	err = sqlitex.ExecuteTransient(conn, "PRAGMA user_version", &sqlitex.ExecOptions{ResultFunc: func(st *sqlite.Stmt) error {
 		version = st.ColumnInt(0)
 		return nil
 	}})
 	if err != nil {
-		return fmt.Errorf("read the database's version: %w", err)
+		return 0, fmt.Errorf("read the database's version: %w", err)
 	}
-	if version > len(schema.Migrations) {
-		return fmt.Errorf("%w (version %d, this is %d)", ErrNewer, version, len(schema.Migrations))
-	}
-	return nil
+	return version, nil
 }
 
 func corrupt(err error) bool {

@@ -174,6 +174,9 @@ func stateAt(path string) (dir string, ok bool) {
 
 func addState(ctx context.Context, r *report.Report, dir, host string) (err error) {
 	st, err := store.OpenReadOnly(ctx, dir)
+	if errors.Is(err, store.ErrOlder) {
+		return fmt.Errorf("read the state in %s: %w; on a copy of it, rollcall query --state COPY 'SELECT 1' does that", dir, err)
+	}
 	if err != nil {
 		return fmt.Errorf("read the state in %s: %w", dir, err)
 	}
@@ -182,9 +185,6 @@ func addState(ctx context.Context, r *report.Report, dir, host string) (err erro
 		host = filepath.Base(dir)
 	}
 	hosts, err := report.FromState(ctx, st, host)
-	if err != nil && strings.Contains(err.Error(), "no such column") {
-		return fmt.Errorf("read the state in %s: an older Rollcall wrote it; on a copy of it, rollcall query --state COPY 'SELECT 1' brings it up to date", dir)
-	}
 	if err != nil {
 		return fmt.Errorf("read the state in %s: %w", dir, err)
 	}
