@@ -2,9 +2,10 @@
 // its database are modules, pinned as any module is, so that a check gives the same answer
 // wherever and whenever it runs; a newer database is a newer version here.
 //
-// A vulnerability of a module that Rollcall calls is a failure. One of Go itself is told,
-// with the version of Go that mends it: which Go builds is not for this repository to say.
-// Where a module cannot be had, nothing is tested, and that is said.
+// Its argument is the Go that builds what is shipped, "go1.26.10" or "local", which is the
+// one at hand and stands in where the other cannot be had. A vulnerability that Rollcall
+// calls is a failure; one of Go itself only where the Go is the one that builds what is
+// shipped. Where a module cannot be had, nothing is tested, and that is said.
 package main
 
 import (
@@ -31,7 +32,7 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, os.Stdout)
+	err := run(ctx, os.Args[1:], os.Stdout)
 	stop()
 	var missing *missing
 	switch {
@@ -51,13 +52,17 @@ type missing struct {
 
 func (m *missing) Error() string { return m.what + " cannot be had: " + m.err.Error() }
 
-func run(ctx context.Context, to io.Writer) error {
+func run(ctx context.Context, args []string, to io.Writer) error {
+	builder := builder("local")
+	if len(args) > 0 {
+		builder = toolchain(ctx, args[0], to)
+	}
 	dir, err := os.MkdirTemp("", "rollcall-vulns-")
 	if err != nil {
 		return fmt.Errorf("make a directory: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	out, err := command(ctx, dir, "mod", "download", "-json", database)
+	out, err := builder.command(ctx, dir, "mod", "download", "-json", database)
 	if err != nil {
 		return &missing{"the database", err}
 	}
@@ -69,10 +74,10 @@ func run(ctx context.Context, to io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if _, err := command(ctx, ".", "run", checker, "-version"); err != nil {
+	if _, err := builder.command(ctx, ".", "run", checker, "-version"); err != nil {
 		return &missing{"govulncheck", err}
 	}
-	out, err = command(ctx, ".", "run", checker, "-db", "file://"+filepath.ToSlash(filepath.Join(dir, "db")), "-format", "json", "./extension", "./extension/cmd/rollcall")
+	out, err = builder.command(ctx, ".", "run", checker, "-db", "file://"+filepath.ToSlash(filepath.Join(dir, "db")), "-format", "json", "./extension", "./extension/cmd/rollcall")
 	if err != nil {
 		return fmt.Errorf("look for vulnerabilities: %w", err)
 	}
@@ -85,12 +90,12 @@ func run(ctx context.Context, to io.Writer) error {
 	for _, id := range slices.Sorted(maps.Keys(found)) {
 		f := found[id]
 		fmt.Fprintf(to, "  %s in %s %s, mended in %s: %s\n", id, f.module, f.version, f.fixed, f.symbol)
-		if f.module != standard {
+		if f.module != standard || builder != "local" {
 			bad++
 		}
 	}
 	if bad > 0 {
-		return fmt.Errorf("%d vulnerabilities of modules are called", bad)
+		return fmt.Errorf("%d vulnerabilities are called", bad)
 	}
 	if len(found) > 0 {
 		fmt.Fprintln(to, "NOT MENDED HERE: those are of Go itself; build releases with a Go that has the versions above")
@@ -98,10 +103,23 @@ func run(ctx context.Context, to io.Writer) error {
 	return nil
 }
 
+// builder is the Go that runs, as GOTOOLCHAIN names it.
+type builder string
+
+// toolchain returns the Go that is asked for, or the one at hand where that cannot be had.
+func toolchain(ctx context.Context, name string, to io.Writer) builder {
+	b := builder(name)
+	if _, err := b.command(ctx, ".", "version"); err != nil {
+		fmt.Fprintf(to, "NOT TESTED: known vulnerabilities of %s: %v\n", name, err)
+		return "local"
+	}
+	return b
+}
+
 // command runs the go command in dir.
-func command(ctx context.Context, dir string, args ...string) ([]byte, error) {
+func (b builder) command(ctx context.Context, dir string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = dir
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOTOOLCHAIN="+string(b))
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
 	if err := cmd.Run(); err != nil {
