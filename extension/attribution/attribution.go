@@ -91,6 +91,8 @@ type Facts struct {
 	// Template is the per-user service that an install is an instance of, as
 	// extension/service recognises it.
 	Template string
+	// Started is when the host started last, seconds since 1970 UTC; 0 is unknown.
+	Started int64
 	// FirstBoot says that the host runs for the first time with this machine id.
 	FirstBoot bool
 

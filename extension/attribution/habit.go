@@ -20,11 +20,18 @@ func knownUser(f *Facts, a *actor, c *Config) Result {
 		return Result{}
 	}
 	inside, why := c.Business(a.at(f.Now))
+	after, looked := f.lookedAfter(a, c)
+	looked = looked && !inside
 	if from := f.newSource(a); from != "" {
 		// People move within the own networks. For those who work here at these hours
 		// anyhow that accounts for a look at the services alone.
-		if inside && c.BusinessHours.Declared() && f.ownNetwork(a) && a.what == "command" && f.RemoteTarget == "" && h.Interactive && h.Administrator == evidence.Yes && max(h.Days, h.UserDays) >= limits.days() {
-			return Result{Kind: KnownUser, Subject: who, Basis: fmt.Sprintf("an administrator of this host at work, who worked here on %s before, though %s; %s", days(h.UserDays), from, why), Strength: Weak}
+		if c.BusinessHours.Declared() && f.ownNetwork(a) && a.what == "command" && f.RemoteTarget == "" && h.Interactive && h.Administrator == evidence.Yes && max(h.Days, h.UserDays) >= limits.days() {
+			switch {
+			case inside:
+				return Result{Kind: KnownUser, Subject: who, Basis: fmt.Sprintf("an administrator of this host at work, who worked here on %s before, though %s; %s", days(h.UserDays), from, why), Strength: Weak}
+			case looked:
+				return Result{Kind: KnownUser, Subject: who, Basis: fmt.Sprintf("an administrator of this host, who worked here on %s before, though %s; %s", days(h.UserDays), from, after), Strength: Weak}
+			}
 		}
 		return near(from)
 	}
@@ -76,6 +83,9 @@ func knownUser(f *Facts, a *actor, c *Config) Result {
 			return Result{Kind: KnownUser, Subject: who, Basis: "somebody at work; " + why, Strength: Weak}
 		}
 	}
+	if looked && f.ownNetwork(a) && a.what == "command" && f.RemoteTarget == "" {
+		return Result{Kind: KnownUser, Subject: who, Basis: "somebody from the own networks; " + after, Strength: Weak}
+	}
 	return near(fmt.Sprintf("%s did so on %s before, at these hours on %d, and worked here on %d", who, days(h.Days), h.SameHours, h.UserDays))
 }
 
@@ -109,4 +119,18 @@ func days(n int) string {
 		return "1 day"
 	}
 	return fmt.Sprintf("%d days", n)
+}
+
+// afterStart is how long after a host started people come to look after it, seconds.
+const afterStart = 86400
+
+// lookedAfter reports whether the host started not long before, and says so in words:
+// out of business hours that brings those who look whether all services are back, also
+// such as never worked there. Where hours are not declared nothing is out of them.
+func (f *Facts) lookedAfter(a *actor, c *Config) (why string, ok bool) {
+	since := a.at(f.Now).Unix() - f.Started
+	if f.Started <= 0 || since < 0 || since >= afterStart || !c.BusinessHours.Declared() {
+		return "", false
+	}
+	return fmt.Sprintf("the host started %d min before", since/60), true
 }

@@ -416,6 +416,14 @@ func TestKnownUser(t *testing.T) {
 		{"a habit at other hours, from somewhere", cmd(attribution.History{Interactive: true, Days: 3}, func(f *attribution.Facts) { f.Process.Time += 12 * 3600 }), none("")},
 		{"an administrator's install", attribution.Facts{Install: install(nil), History: role(attribution.History{UserDays: 50, Interactive: true})}, none("installed services on 0 days before")},
 	})
+	night := func(since int64) func(*attribution.Facts) {
+		return func(f *attribution.Facts) {
+			f.Process.Time += 12 * 3600
+			if since != 0 {
+				f.Started = f.Process.Time - since
+			}
+		}
+	}
 	judge(t, hours, []kindCase{
 		{"days in the same hours", cmd(same, nil), want{attribution.KnownUser, "al", "did so on 9 days before, on 3 of them at these hours"}},
 		{"one day less", cmd(fewer, nil), want{attribution.KnownUser, "al", "somebody at work; "}},
@@ -429,6 +437,19 @@ func TestKnownUser(t *testing.T) {
 		{"works here by day", cmd(worked, nil), want{attribution.KnownUser, "al", "worked here on 5 days before; 10:00 Tue, business hours Mon-Fri 07:00-19:00 Europe/Berlin"}},
 		{"works here, at night", cmd(worked, func(f *attribution.Facts) { f.Process.Time += 12 * 3600 }), none("")},
 		{"works here, on a holiday", cmd(worked, func(f *attribution.Facts) { f.Process.Time += 24 * 3600 }), none("")},
+		{"somebody new at night", cmd(attribution.History{Interactive: true}, night(0)), none("")},
+		{"somebody new at night, after the host started", cmd(attribution.History{Interactive: true}, night(9*3600)), want{attribution.KnownUser, "al", "somebody from the own networks; the host started 540 min before"}},
+		{"somebody new at night, long after the host started", cmd(attribution.History{Interactive: true}, night(86400)), none("")},
+		{"somebody new at night, before the host started", cmd(attribution.History{Interactive: true}, night(-60)), none("")},
+		{"from outside, after the host started", cmd(attribution.History{Interactive: true}, func(f *attribution.Facts) {
+			night(3600)(f)
+			f.Session.RemoteAddr = "192.0.2.1"
+		}), none("")},
+		{"not a person, after the host started", cmd(attribution.History{}, night(3600)), none("")},
+		{"to another machine, after the host started", cmd(attribution.History{Interactive: true}, func(f *attribution.Facts) {
+			night(3600)(f)
+			f.RemoteTarget = "srv2"
+		}), none("")},
 		{"works here, remote", cmd(worked, func(f *attribution.Facts) { f.Session.RemoteAddr = "192.0.2.1" }), none("")},
 		{"works here, remote by the evidence", cmd(worked, func(f *attribution.Facts) { f.Process.LoginSource = "192.0.2.1" }), none("")},
 		{"works here, remote as always", cmd(worked, func(f *attribution.Facts) {

@@ -138,6 +138,7 @@ type Engine struct {
 	hours    map[store.BaselineKey]int64
 	names    names
 	sessions sessions
+	starts   starts
 	sampling sampling
 	states   atomic.Pointer[map[string]State] // of the sources, as of the last cycle
 }
@@ -486,10 +487,18 @@ func (e *Engine) complete(ctx context.Context, readings []reading) ([]*evidence.
 			e.names.learn(l.Platform, l.Host, l.UID, l.Username)
 			e.sessions.remember(l)
 		}
+		for i := range r.batch.Changes {
+			if c := &r.batch.Changes[i]; c.Kind == evidence.ChangeRestart {
+				e.starts.remember(nonEmpty(c.Host, e.opts.Host), c.Time)
+			}
+		}
 	}
 	for _, p := range all {
 		if p.ContainerID != "" {
 			continue // ids in a container are its own
+		}
+		if firstProcess(p) {
+			e.starts.remember(p.Host, p.Time)
 		}
 		e.names.learn(p.Platform, p.Host, p.UID, p.Username)
 		if !noLogin(p.LoginUID) {

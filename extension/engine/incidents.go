@@ -65,7 +65,7 @@ func (e *Engine) judgeCommands(fresh []*sighting, young []*incident.Install, b *
 	for _, s := range fresh {
 		p := &s.event.Process
 		chain := chainOf(p.Ancestry, p.ParentPID, p.ParentPath, p.ParentCmdLine)
-		around := Surroundings{YoungService: e.youngService(p.Host, chain, p.Time, young), Under: e.under(p.Host, chain, p.Time, facts.Installs)}
+		around := Surroundings{YoungService: e.youngService(p.Host, chain, p.Time, young), Under: e.under(p.Host, chain, p.Time, facts.Installs), Started: e.starts.before(p.Host, p.Time)}
 		ev, v, err := e.judge(s, h, around, now)
 		if err != nil {
 			e.opts.Logger.Error("could not judge a process", "source", p.Source, "error", err)

@@ -72,6 +72,8 @@ type Surroundings struct {
 	// Under is the attribution of an ancestor that is a service younger than a day and
 	// a scanner's or a responder's.
 	Under attribution.Result
+	// Started is when the host started last, seconds since 1970 UTC; 0 is unknown.
+	Started int64
 	// LoginSource is where the login behind an install came from.
 	LoginSource string
 	// Visits are the logons over the network shortly before an install.
@@ -216,7 +218,7 @@ func (j *Judge) verdict(p *evidence.Process, u understood, h History, around Sur
 	v.Lineage = lineageOf(p)
 	facts := attribution.Facts{
 		Process: p, Canonical: raw, Concealed: score.Concealed(cmds), Lineage: v.Lineage, YoungService: around.YoungService, Under: around.Under,
-		RemoteTarget: v.RemoteHost, Session: sessionOf(p, h), History: habits(p, best.Family, h), Now: now,
+		RemoteTarget: v.RemoteHost, Session: sessionOf(p, h), History: habits(p, best.Family, h), Started: around.Started, Now: now,
 	}
 	if v.Routine = attribution.Routine(facts); v.Routine != "" && h != nil {
 		st, _ := h.Of(person(p), familyRoutine+v.Routine)

@@ -236,6 +236,7 @@ const (
 	ChangePatch   = "patch"   // an update of the system
 	ChangeAudit   = "audit"   // auditing or logging was changed, a log was cleared
 	ChangeFile    = "file"    // a file that matters was written
+	ChangeRestart = "restart" // the host started
 )
 
 // Change is one change to a host besides services.

@@ -109,7 +109,7 @@ func (b *Book) gather(x *Incident) {
 		x.Logons = insert(x.Logons, l, func(l Logon) int64 { return l.Time })
 	}
 	for _, c := range within(h.changes, x.Opened-86400, x.Last+b.cfg.After, func(c Change) int64 { return c.Time }) {
-		if c.Kind != evidence.ChangePackage && c.Kind != evidence.ChangePatch && c.Time < x.Opened-b.cfg.Before {
+		if c.Kind != evidence.ChangePackage && c.Kind != evidence.ChangePatch && c.Kind != evidence.ChangeRestart && c.Time < x.Opened-b.cfg.Before {
 			continue
 		}
 		if slices.ContainsFunc(x.Changes, func(d Change) bool { return d.Kind == c.Kind && d.Subject == c.Subject && abs(d.Time-c.Time) <= 2 }) {

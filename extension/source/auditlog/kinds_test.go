@@ -76,6 +76,9 @@ func TestUsers(t *testing.T) {
 		{"auditing is turned off", "type=CONFIG_CHANGE msg=audit(1700000000.999:7): op=set audit_enabled=0 old=1 auid=4294967295 ses=4294967295 res=1\n",
 			changed(evidence.ChangeAudit, "audit settings", "op=set audit_enabled=0 old=1", func(c *evidence.Change) { c.PID, c.UID, c.Username = 0, "", "" })},
 		{"the daemon ends", "type=DAEMON_END msg=audit(1700000000.999:7): op=terminate auid=1000 uid=0 ses=3 pid=900 res=success\x1dAUID=\"anna\"\n", changed(evidence.ChangeAudit, "auditd", "ended: terminate")},
+		{"the host starts", "type=SYSTEM_BOOT msg=audit(1700000000.999:7): pid=900 uid=0 auid=4294967295 ses=4294967295 msg=' comm=\"systemd-update-utmp\" exe=\"/usr/lib/systemd/systemd-update-utmp\" hostname=? addr=? terminal=? res=success'\n",
+			changed(evidence.ChangeRestart, "host", "started", func(c *evidence.Change) { c.UID, c.Username = "0", "" })},
+		{"a user says that the host starts", "type=SYSTEM_BOOT msg=audit(1700000000.999:7): pid=900 uid=1000 auid=1000 ses=3 msg=' comm=\"x\" res=success'\n", none},
 		{"a service starts", user("SERVICE_START", head, `unit=evil comm="systemd" exe="/usr/lib/systemd/systemd" res=success`), none},
 	}
 	for _, tt := range tests {

@@ -108,6 +108,12 @@ func (s *users) record(h header, to *evidence.Batch) {
 			s.changed = what
 			to.Changes = append(to.Changes, c)
 		}
+	case "SYSTEM_BOOT":
+		u := parseUser(h.body)
+		if c := u.begin(h, evidence.ChangeRestart); !u.failure() && (u.uid == "0" || u.uid == "") {
+			c.Subject, c.Detail = "host", "started"
+			to.Changes = append(to.Changes, c)
+		}
 	case "CONFIG_CHANGE", "DAEMON_END", "DAEMON_ABORT":
 		u := parseUser(h.body)
 		if c, ok := auditChange(h, &u); ok {

@@ -23,15 +23,15 @@ const (
 	userEvents    = "user_events"
 )
 
-// lastFeed is the record of logins that POSIX systems keep in wtmp.
+// lastFeed is the record of logins and starts that POSIX systems keep in wtmp.
 func lastFeed(platform evidence.Platform) feed {
 	return feed{
 		table:   lastTable,
-		columns: []string{"time", "username", "tty", "pid", "host"},
+		columns: []string{"time", "username", "tty", "pid", "host", "type"},
 		where: func(*Capabilities) []squirrel.Sqlizer {
-			return []squirrel.Sqlizer{squirrel.Eq{"type": userProcess}}
+			return []squirrel.Sqlizer{squirrel.Eq{"type": []int{userProcess, bootTime}}}
 		},
-		key: []string{"time", "username", "tty", "pid", "host"},
+		key: []string{"time", "username", "tty", "pid", "host", "type"},
 		by:  "time",
 		// osquery reads the whole file anyway: no windows.
 		short: maxTime, first: maxTime, longest: maxTime,
@@ -40,17 +40,24 @@ func lastFeed(platform evidence.Platform) feed {
 		lookback: logLookback,
 		past:     true,
 		every:    30 * time.Second,
-		mapper:   func(*Capabilities) mapper { return rowFunc(loginRow(platform, lastTable, "username")) },
+		mapper:   func(*Capabilities) mapper { return rowFunc(lastRow(platform)) },
 	}
 }
 
-// userProcess is a login in utmp's numbers (USER_PROCESS).
-const userProcess = 7
+// A start of the host and a login in utmp's numbers (BOOT_TIME, USER_PROCESS).
+const (
+	bootTime    = 2
+	userProcess = 7
+)
 
-// loginRow reads what utmp and wtmp tell of a login.
-func loginRow(platform evidence.Platform, source, user string) func(*Row, int64, *evidence.Batch) {
+// lastRow reads what wtmp tells of a login, or of a start of the host.
+func lastRow(platform evidence.Platform) func(*Row, int64, *evidence.Batch) {
 	return func(r *Row, when int64, b *evidence.Batch) {
-		b.Logons = append(b.Logons, login(r.Map(), when, platform, source, user))
+		if number(r.Get("type")) == bootTime {
+			b.Changes = append(b.Changes, evidence.Change{Time: when, Platform: platform, Source: lastTable, EID: fmt.Sprintf("boot/%d", when), Kind: evidence.ChangeRestart, Subject: "host", Detail: "started"})
+			return
+		}
+		b.Logons = append(b.Logons, login(r.Map(), when, platform, lastTable, "username"))
 	}
 }
 
@@ -352,7 +359,7 @@ func (l *Logons) posix(ctx context.Context, from, to int64, b *evidence.Batch) e
 	if err != nil {
 		return err
 	}
-	row := loginRow(l.platform, lastTable, "username")
+	row := lastRow(l.platform)
 	return l.q.Query(ctx, sql, func(r *Row) error {
 		when, ok := r.Int("time")
 		if ok {

@@ -545,6 +545,7 @@ func TestSourcesOverTheSocket(t *testing.T) {
 	fake.Exec(t, `CREATE TABLE last (username TEXT, tty TEXT, pid INTEGER, type INTEGER, type_name TEXT, time INTEGER, host TEXT)`)
 	fake.Exec(t, `INSERT INTO osquery_registry VALUES ('table', 'last', 0, 0, 1)`)
 	fake.Exec(t, `INSERT INTO last VALUES ('alex', 'pts/0', 5, 7, 'user-process', ?, '10.0.0.9')`, epoch-60)
+	fake.Exec(t, `INSERT INTO last VALUES ('reboot', '~', 0, 2, 'boot-time', ?, '6.8.0-45-generic')`, epoch-90)
 	fake.AddExecs(t, fakecore.ExecEvent{Time: epoch - 1, EID: 1, PID: 41, CmdLine: "systemctl"})
 	got := map[string]evidence.Batch{}
 	for _, s := range core.Sources(client, evidence.Linux, core.Options{Clock: h.clock}) {
@@ -559,6 +560,9 @@ func TestSourcesOverTheSocket(t *testing.T) {
 	}
 	if len(got) != 2 || len(got["process_events"].Processes) != 1 || len(got["last"].Logons) != 1 {
 		t.Errorf("got %+v", got)
+	}
+	if c := got["last"].Changes; len(c) != 1 || c[0].Kind != evidence.ChangeRestart || c[0].Time != epoch-90 {
+		t.Errorf("the host's start: %+v", c)
 	}
 }
 

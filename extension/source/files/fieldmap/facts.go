@@ -284,7 +284,7 @@ func (f *facts) addConnection(m *Map, to *evidence.Batch) bool {
 func (f *facts) addChange(m *Map, to *evidence.Batch) bool {
 	c := f.change
 	switch c.Kind {
-	case evidence.ChangeAccount, evidence.ChangePackage, evidence.ChangePatch, evidence.ChangeAudit, evidence.ChangeFile:
+	case evidence.ChangeAccount, evidence.ChangePackage, evidence.ChangePatch, evidence.ChangeAudit, evidence.ChangeFile, evidence.ChangeRestart:
 	default:
 		return false
 	}
