@@ -77,9 +77,6 @@ func (h *history) Watched(at int64) bool {
 	return at-h.first >= int64(learnAfter/time.Second)
 }
 
-// Learned implements History.
-func (h *history) Learned() bool { return h.learned }
-
 // observe learns one command. One from the future, by a clock that was wrong, is
 // learned as of now.
 func (h *history) observe(username, family string, at int64) {

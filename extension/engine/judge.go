@@ -53,11 +53,9 @@ const volumeLeast = 8
 type History interface {
 	// Of returns the baseline of a user and family and the host's own rate a day.
 	Of(username, family string) (state baseline.State, hostRate float64)
-	// Learned reports whether the host was watched long enough to call
-	// something new.
-	Learned() bool
-	// Watched reports whether the evidence goes back long enough before a time to
-	// call something new: recorded evidence is read in an hour, and tells of weeks.
+	// Watched reports whether the host was watched, or its evidence goes back, long
+	// enough before a time to call something new: recorded evidence is read in an hour,
+	// and tells of weeks.
 	Watched(at int64) bool
 	// Administrator reports whether a user is in a group of this host's
 	// administrators.
@@ -534,6 +532,20 @@ func remoteAddr(s string) string {
 	return s
 }
 
+// firstSeen is the factor of what a user does for the first time. What is a program's
+// operation is no news of a user's; and that somebody at work is new here is what makes
+// their attribution weak.
+func (v *Verdict) firstSeen(words string) []score.Factor {
+	f := score.Factor{Name: "first_seen", Evidence: words}
+	switch {
+	case v.Attribution.Kind == attribution.KnownUser:
+		f.Scale = 0.3
+	case v.Attribution.Attributed():
+		return nil
+	}
+	return []score.Factor{f}
+}
+
 func (v *Verdict) historyFactors(p *evidence.Process, r *rule.Rule, h History, now time.Time) []score.Factor {
 	if h == nil || r.Scope == rule.ScopeSingle {
 		return nil
@@ -542,10 +554,10 @@ func (v *Verdict) historyFactors(p *evidence.Process, r *rule.Rule, h History, n
 	st, host := h.Of(who, r.Family)
 	who = nonEmpty(who, "this user")
 	switch {
-	case h.Learned() && st.Observations == 0:
-		return []score.Factor{{Name: "first_seen", Evidence: fmt.Sprintf("%s never used %s here before", who, r.Family)}}
-	case h.Learned() && p.Time >= st.FirstSeen && p.Time-st.FirstSeen < newFor:
-		return []score.Factor{{Name: "first_seen", Evidence: fmt.Sprintf("%s first used %s here %d s before", who, r.Family, p.Time-st.FirstSeen)}}
+	case st.Observations == 0 && h.Watched(p.Time):
+		return v.firstSeen(fmt.Sprintf("%s never used %s here before", who, r.Family))
+	case p.Time >= st.FirstSeen && p.Time-st.FirstSeen < newFor && h.Watched(p.Time):
+		return v.firstSeen(fmt.Sprintf("%s first used %s here %d s before", who, r.Family, p.Time-st.FirstSeen))
 	case !st.Learned():
 		return nil
 	}

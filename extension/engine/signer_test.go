@@ -17,7 +17,6 @@ type blank struct{}
 
 func (blank) Of(string, string) (baseline.State, float64) { return baseline.State{}, 0 }
 func (blank) Watched(int64) bool                          { return false }
-func (blank) Learned() bool                               { return false }
 func (blank) Administrator(string) evidence.Tristate      { return evidence.Unknown }
 
 // Who signed an install's program reaches the entry that expects it, and that nobody
