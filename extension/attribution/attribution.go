@@ -74,6 +74,12 @@ type Facts struct {
 
 	// RemoteTarget is the other host that a command asks, empty for none.
 	RemoteTarget string
+	// RemoteShell says that it asks through a login of its own there (ssh), which that
+	// host sees too.
+	RemoteShell bool
+	// Odd is what an install shows that no package's service does (a program that is
+	// hidden, fetched or lies where every user writes), empty for nothing.
+	Odd string
 
 	Session Session
 	// Visits are the logons to this host over the network shortly before an install

@@ -2,6 +2,7 @@ package attribution
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 )
@@ -49,6 +50,9 @@ func knownUser(f *Facts, a *actor, c *Config) Result {
 	if h.Days >= limits.days() && f.Session.KnownSource == evidence.Yes {
 		return Result{Kind: KnownUser, Subject: who, Basis: fmt.Sprintf("did so on %s before, though not at these hours, and came from where they come from", days(h.Days)), Strength: 0.2}
 	}
+	if inside && c.BusinessHours.Declared() && f.RemoteTarget != "" && h.Interactive && h.UserDays > 0 && f.Session.KnownSource == evidence.Yes && a.what == "command" && f.RemoteShell {
+		return Result{Kind: KnownUser, Subject: who, Basis: fmt.Sprintf("somebody at work, who worked here on %s before and came from where they come from; %s", days(h.UserDays), why), Strength: Weak}
+	}
 	// To ask other hosts takes a habit, or an administrator.
 	if f.RemoteTarget != "" && h.Administrator != evidence.Yes && !h.Elevated {
 		return near(fmt.Sprintf("%s asked %s, and did so on %s before", who, clip(f.RemoteTarget), days(h.Days)))
@@ -82,6 +86,9 @@ func knownUser(f *Facts, a *actor, c *Config) Result {
 		case c.BusinessHours.Declared():
 			return Result{Kind: KnownUser, Subject: who, Basis: "somebody at work; " + why, Strength: Weak}
 		}
+	}
+	if !inside && !f.remote(a) && f.RemoteTarget == "" && h.UserDays >= limits.userDays() && a.what == "command" && a.atDesktop() {
+		return Result{Kind: KnownUser, Subject: who, Basis: "at the desktop where they worked on " + days(h.UserDays) + " before", Strength: Weak}
 	}
 	if looked && f.ownNetwork(a) && a.what == "command" && f.RemoteTarget == "" {
 		return Result{Kind: KnownUser, Subject: who, Basis: "somebody from the own networks; " + after, Strength: Weak}
@@ -133,4 +140,25 @@ func (f *Facts) lookedAfter(a *actor, c *Config) (why string, ok bool) {
 		return "", false
 	}
 	return fmt.Sprintf("the host started %d min before", since/60), true
+}
+
+// terminals are programs in whose windows people type.
+var terminals = map[string]bool{
+	"gnome-terminal-server": true, "konsole": true, "xfce4-terminal": true, "mate-terminal": true, "tilix": true, "kgx": true, "ptyxis": true, "ptyxis-agent": true, "alacritty": true, "kitty": true, "foot": true, "wezterm-gui": true, "xterm": true,
+	"code": true, "terminal": true, "iterm2": true, "warp": true, "explorer": true, "windowsterminal": true,
+}
+
+// atDesktop reports whether somebody works in the window of a desktop on this host,
+// with no login from elsewhere between.
+func (a *actor) atDesktop() bool {
+	for _, p := range a.chain() {
+		b := base(p.Path)
+		switch {
+		case b == "sshd" || b == "sshd-session" || !rootOnly(p.Path, a.platform) && !under(p.Path, []string{"/Applications/"}) && !strings.EqualFold(p.Path, `C:\Windows\explorer.exe`):
+			return false
+		case terminals[b]:
+			return true
+		}
+	}
+	return false
 }

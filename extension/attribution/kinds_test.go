@@ -450,6 +450,26 @@ func TestKnownUser(t *testing.T) {
 			night(3600)(f)
 			f.RemoteTarget = "srv2"
 		}), none("")},
+		{"at the own desktop, at night", cmd(worked, func(f *attribution.Facts) {
+			night(0)(f)
+			f.Process.Ancestry = ancestors("/usr/bin/bash", "/usr/libexec/gnome-terminal-server", "/usr/lib/systemd/systemd")
+		}), want{attribution.KnownUser, "al", "at the desktop where they worked on 5 days before"}},
+		{"at a desktop where they seldom worked, at night", cmd(attribution.History{UserDays: 4, Interactive: true}, func(f *attribution.Facts) {
+			night(0)(f)
+			f.Process.Ancestry = ancestors("/usr/bin/bash", "/usr/libexec/gnome-terminal-server", "/usr/lib/systemd/systemd")
+		}), none("")},
+		{"a terminal of their own making, at night", cmd(worked, func(f *attribution.Facts) {
+			night(0)(f)
+			f.Process.Ancestry = ancestors("/usr/bin/bash", "/home/al/.cache/konsole", "/usr/lib/systemd/systemd")
+		}), none("")},
+		{"another host, by ssh and from where they come from", cmd(attribution.History{UserDays: 1, Interactive: true}, func(f *attribution.Facts) {
+			f.RemoteTarget, f.RemoteShell = "web1", true
+			f.Session = attribution.Session{RemoteAddr: "10.1.2.3", KnownSource: evidence.Yes}
+		}), want{attribution.KnownUser, "al", "somebody at work, who worked here on 1 day before"}},
+		{"another host, by its service manager", cmd(attribution.History{UserDays: 1, Interactive: true}, func(f *attribution.Facts) {
+			f.RemoteTarget = "web1"
+			f.Session = attribution.Session{RemoteAddr: "10.1.2.3", KnownSource: evidence.Yes}
+		}), none("")},
 		{"works here, remote", cmd(worked, func(f *attribution.Facts) { f.Session.RemoteAddr = "192.0.2.1" }), none("")},
 		{"works here, remote by the evidence", cmd(worked, func(f *attribution.Facts) { f.Process.LoginSource = "192.0.2.1" }), none("")},
 		{"works here, remote as always", cmd(worked, func(f *attribution.Facts) {

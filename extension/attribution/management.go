@@ -306,8 +306,9 @@ func (g *found) judge(f *Facts, a *actor, c *Config) Result {
 	if pay.path != "" {
 		what = clip(pay.path) + ", which nobody vouches for"
 	}
-	// What an agent has done for days is its routine, wherever it has the text from.
-	if h := f.History; h.Days >= c.KnownUser.days() && (h.SameHours > 0 || !h.Interactive) && !c.KnownUser.Off {
+	// What an agent has done for days is its routine, wherever it has the text from. The
+	// words tell whether it is the same.
+	if h := f.History; Routine(*f) == "" && h.Days >= c.KnownUser.days() && (h.SameHours > 0 || !h.Interactive) && !c.KnownUser.Off {
 		return is(0.4, "ran %s, as on %s before", what, days(h.Days))
 	}
 	if f.History.Routine >= c.KnownUser.days() && !c.KnownUser.Off {
@@ -316,7 +317,7 @@ func (g *found) judge(f *Facts, a *actor, c *Config) Result {
 	// Agents ask by what their servers tell them. That accounts for a look at the
 	// services and for nothing more.
 	if a.what == "command" && pay.named {
-		return is(0.2, "ran one plain command")
+		return is(Weak, "ran one plain command")
 	}
 	if a.what == "command" && (pay.inline || pay.plain && g.direct(pay.path, a.platform)) {
 		return is(Weak, "ran %s", what)

@@ -82,7 +82,8 @@ func TestKnownAgents(t *testing.T) {
 		{"the agent is not packaged", with(check, func(f *attribution.Facts) { f.ProgramPackaged = evidence.No }), none("no package brought it")},
 
 		{"a command of its configuration", inline, want{attribution.Management, "zabbix", "ran one plain command"}},
-		{"the same for days", with(inline, func(f *attribution.Facts) { f.History = stable }), want{attribution.Management, "zabbix", "as on 12 days before"}},
+		{"the same for days", with(inline, func(f *attribution.Facts) { f.History = attribution.History{Days: 12, Routine: 12} }), want{attribution.Management, "zabbix", "by the same words as on 12 days before"}},
+		{"other words than for days", with(inline, func(f *attribution.Facts) { f.History = stable }), want{attribution.Management, "zabbix", "ran one plain command"}},
 		{"a whole path is a command too", packaged(linux("zabbix", "/bin/sh: sh -c /usr/bin/systemctl list-units", zabbix, initd)), want{attribution.Management, "zabbix", "ran /usr/bin/systemctl, which nobody vouches for"}},
 		{"a whole path, and then another program", packaged(linux("zabbix", "/bin/sh: sh -c /usr/bin/perl -e x", zabbix, initd)), none("/usr/bin/perl, which nobody vouches for")},
 		{"a whole path where anybody writes", packaged(linux("zabbix", "/bin/sh: sh -c /tmp/systemctl list-units", zabbix, initd)), none("/tmp/systemctl, which nobody vouches for")},

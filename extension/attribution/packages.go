@@ -64,6 +64,9 @@ func packaged(f *Facts, a *actor, _ *Config) Result {
 	if a.container != "" {
 		return Result{} // inside a container the same path is another file
 	}
+	if f.Odd != "" {
+		return near("no package's service: " + clip(f.Odd))
+	}
 	why := ""
 	for _, p := range a.chain() {
 		path := identity(p, a.platform)

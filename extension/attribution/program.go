@@ -42,7 +42,7 @@ func clean(path string, p evidence.Platform) bool {
 var (
 	rootOnlyLinux   = []string{"/usr/", "/bin/", "/sbin/", "/lib/", "/lib64/", "/opt/", "/etc/", "/snap/", "/nix/store/", "/var/lib/waagent/", "/var/lib/amazon/", "/var/lib/cloud/", "/var/cfengine/", "/var/ossec/", "/var/opt/BESClient/"}
 	rootOnlyDarwin  = []string{"/System/", "/usr/", "/bin/", "/sbin/", "/opt/", "/Library/Apple/", "/Library/Application Support/JAMF/", "/Library/Tanium/", "/Library/BESAgent/", "/Library/NessusAgent/", "/Library/Ossec/", "/Library/Intune/", "/Library/Kandji/", "/Library/Addigy/"}
-	rootOnlyWindows = []string{`c:\windows\system32\`, `c:\windows\syswow64\`, `c:\windows\servicing\`, `c:\windows\winsxs\`, `c:\windows\ccm\`, `c:\windows\ccmcache\`, `c:\windows\ccmsetup\`, `c:\windows\imecache\`, `c:\windowsazure\`, `c:\program files\`, `c:\program files (x86)\`}
+	rootOnlyWindows = []string{`c:\windows\system32\`, `c:\windows\syswow64\`, `c:\windows\servicing\`, `c:\windows\winsxs\`, `c:\windows\ccm\`, `c:\windows\ccmcache\`, `c:\windows\ccmsetup\`, `c:\windows\imecache\`, `c:\windows\ltsvc\`, `c:\windowsazure\`, `c:\program files\`, `c:\program files (x86)\`}
 
 	otherLinux   = []string{"/usr/tmp/", "/usr/games/"}
 	otherDarwin  = []string{"/usr/local/", "/opt/homebrew/", "/System/Volumes/"}

@@ -17,6 +17,9 @@ var sessions = map[string]bool{
 	"nsenter": true, "docker": true, "kubectl": true, "containerd-shim": true, "containerd-shim-runc-v2": true, "ttyd": true, "gotty": true, "at": true, "atd": true, "atrun": true,
 }
 
+// containers are programs that start what runs in a container.
+var containers = map[string]bool{"containerd-shim": true, "containerd-shim-runc-v2": true, "conmon": true, "runc": true, "crun": true, "dockerd": true}
+
 // Routine names what a service or job of the host does: who runs it, every program
 // and script from the manager of services down, what the interpreters among them
 // were told, and the commands. Numbers and ids in them don't matter. It is empty for
@@ -24,12 +27,21 @@ var sessions = map[string]bool{
 // began has no ancestors; then it is the account and the commands.
 func Routine(f Facts) string {
 	a, ok := newActor(&f)
-	if !ok || a.what != "command" || a.container != "" || f.History.Interactive && !a.scheduled() || len(a.chain()) == 0 && !a.unstarted() {
+	if !ok || a.what != "command" || f.History.Interactive && !a.scheduled() || len(a.chain()) == 0 && !a.unstarted() {
 		return ""
 	}
 	h := sha256.New()
 	h.Write([]byte(strings.ToLower(a.user) + "\x00" + a.uid))
+	if a.container != "" {
+		if a.tty != "" && a.tty != "?" && a.tty != "(none)" {
+			return ""
+		}
+		h.Write([]byte("\x00container"))
+	}
 	for _, p := range a.chain() {
+		if a.container != "" && containers[base(p.Path)] {
+			break
+		}
 		if p.Path == "" || sessions[base(p.Path)] {
 			return ""
 		}
@@ -116,7 +128,15 @@ func (a *actor) ownFile(path string) bool {
 // services at the end. That alone accounts for a look at the services; what the same
 // programs did on earlier days, by the same words, is their routine.
 func serviceOfHost(f *Facts, a *actor, c *Config) Result {
-	if a.what != "command" || a.container != "" || c.KnownUser.Off {
+	if a.what != "command" || c.KnownUser.Off {
+		return Result{}
+	}
+	if a.container != "" {
+		// Inside a container the same path is another file: only what it has done for days
+		// by the same words tells that it is a job of this host.
+		if n := f.History.Routine; n >= c.KnownUser.days() {
+			return Result{Kind: Management, Subject: "container", Basis: fmt.Sprintf("a routine of a container of this host: it did so by the same words on %s before", days(n)), Strength: Weak}
+		}
 		return Result{}
 	}
 	if len(a.chain()) == 0 {

@@ -35,7 +35,8 @@ func TestServicesOfTheHost(t *testing.T) {
 		{"a chain that is cut", attribution.Facts{Process: linux("root", script)}, none("")},
 		{"a chain that is cut, as always", attribution.Facts{Process: linux("root", script), History: often}, want{attribution.Management, "", "by the same words on 3 days before"}},
 		{"under a login", attribution.Facts{Process: linux("root", script, "/usr/sbin/sshd", initd), History: often}, none("")},
-		{"in a container", with(attribution.Facts{Process: linux("root", script, initd), History: often}, func(f *attribution.Facts) { f.Process.ContainerID = "c0ffee" }), none("")},
+		{"in a container", with(attribution.Facts{Process: linux("root", script, initd), History: often}, func(f *attribution.Facts) { f.Process.ContainerID = "c0ffee" }), want{attribution.Management, "container", "a routine of a container of this host: it did so by the same words on 3 days before"}},
+		{"in a container, at first sight", with(attribution.Facts{Process: linux("root", script, initd), History: attribution.History{Routine: 2}}, func(f *attribution.Facts) { f.Process.ContainerID = "c0ffee" }), none("")},
 		{"somebody's own job, as always", own("/home/al/bin/morning.sh"), want{attribution.Management, "morning.sh", "a routine of this host"}},
 		{"their job with another's script", own("/home/mallory/x.sh"), none("")},
 		{"a service whose start was not seen, as always", attribution.Facts{Process: linux("root"), History: often}, want{attribution.Management, "systemctl", "whose start was not seen did so by the same words on 3 days before"}},
@@ -74,6 +75,7 @@ func TestRoutine(t *testing.T) {
 	}
 	for what, edit := range map[string]func(*attribution.Facts){
 		"another command": func(f *attribution.Facts) { f.Canonical = []string{"systemctl"} },
+		"in a container":  func(f *attribution.Facts) { f.Process.ContainerID = "c0ffee" },
 		"another user":    func(f *attribution.Facts) { f.Process.Username, f.Process.UID = "al", "1000" },
 		"no chain":        func(f *attribution.Facts) { f.Process.Ancestry = nil },
 		"another script":  func(f *attribution.Facts) { f.Process.Ancestry[0].CmdLine = "/bin/bash /opt/y/x.sh" },
@@ -83,10 +85,10 @@ func TestRoutine(t *testing.T) {
 		}
 	}
 	for what, edit := range map[string]func(*attribution.Facts){
-		"a login":          func(f *attribution.Facts) { f.Process.Ancestry[1].Path = "/usr/sbin/sshd" },
-		"a container":      func(f *attribution.Facts) { f.Process.ContainerID = "c0ffee" },
-		"a person's":       func(f *attribution.Facts) { f.History.Interactive, f.Process.TTY = true, "pts/0" },
-		"an unknown chain": func(f *attribution.Facts) { f.Process.Ancestry[1].Path = "" },
+		"a login":                   func(f *attribution.Facts) { f.Process.Ancestry[1].Path = "/usr/sbin/sshd" },
+		"a person's in a container": func(f *attribution.Facts) { f.Process.ContainerID, f.Process.TTY = "c0ffee", "pts/0" },
+		"a person's":                func(f *attribution.Facts) { f.History.Interactive, f.Process.TTY = true, "pts/0" },
+		"an unknown chain":          func(f *attribution.Facts) { f.Process.Ancestry[1].Path = "" },
 		"a person's without a chain": func(f *attribution.Facts) {
 			f.Process.Ancestry, f.Process.Username, f.Process.UID = nil, "al", "1000"
 		},

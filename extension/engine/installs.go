@@ -72,6 +72,7 @@ func (j *Judge) JudgeInstall(in *evidence.Install, installer *evidence.Process, 
 	a := attribution.Facts{
 		Install: in, YoungService: around.YoungService, Template: v.Found.Template, ProgramPackaged: in.Packaged, Signer: in.Signer, Visits: around.Visits, Now: now,
 	}
+	a.Odd = odd(v.Found.Features)
 	p := installer
 	if p == nil {
 		p = &evidence.Process{Time: in.Time, Platform: in.Platform, Host: in.Host, Username: in.InstallerUsername, UID: in.InstallerUID, LoginUser: in.LoginUser,
@@ -110,6 +111,22 @@ func (j *Judge) JudgeInstall(in *evidence.Install, installer *evidence.Process, 
 	}
 	presentReasons(v.Reasons)
 	return v
+}
+
+// oddities are features of a service that no package brings.
+var oddities = map[string]bool{
+	"everybodys_directory": true, "temp_directory": true, "remote_file": true, "user_directory": true, "alternate_stream": true, "hidden_file": true, "drive_root": true, "bare_name": true,
+	"reverse_shell": true, "download": true, "in_memory_code": true, "named_pipe": true, "account_added": true, "credential_access": true, "defence_off": true, "attack_tool": true,
+}
+
+// odd is the evidence of the first such feature, empty for none.
+func odd(features []service.Feature) string {
+	for _, f := range features {
+		if oddities[f.Name] && (f.Scale == 0 || f.Scale >= 1) {
+			return f.Name + ", " + f.Evidence
+		}
+	}
+	return ""
 }
 
 // pendingInstall is an install on its way to a row.

@@ -216,7 +216,7 @@ func (j *Judge) verdict(p *evidence.Process, u understood, h History, around Sur
 	v.Lineage = lineageOf(p)
 	facts := attribution.Facts{
 		Process: p, Canonical: raw, Concealed: score.Concealed(cmds), Lineage: v.Lineage, YoungService: around.YoungService, Under: around.Under,
-		RemoteTarget: v.RemoteHost, Session: sessionOf(p, h), History: habits(p, best.Family, h), Started: around.Started, Now: now,
+		RemoteTarget: v.RemoteHost, RemoteShell: byShell(cmds), Session: sessionOf(p, h), History: habits(p, best.Family, h), Started: around.Started, Now: now,
 	}
 	if v.Routine = attribution.Routine(facts); v.Routine != "" && h != nil {
 		st, _ := h.Of(person(p), familyRoutine+v.Routine)
@@ -255,6 +255,17 @@ func (j *Judge) verdict(p *evidence.Process, u understood, h History, around Sur
 	v.Verdict = score.Sum(best.Severity(), best.Title, factors, j.Weights)
 	presentReasons(v.Reasons)
 	return v
+}
+
+// byShell reports whether every command that asks another host does so through a login
+// there.
+func byShell(cmds []cmdline.Command) bool {
+	for i := range cmds {
+		if cmds[i].RemoteHost != "" && !score.ByShell(&cmds[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 func presentReasons(reasons []score.Reason) {

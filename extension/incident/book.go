@@ -381,7 +381,11 @@ func (b *Book) command(c Command) *Burst {
 		x.ID = id("burst", b.cfg.HostUUID, key, c.ID)
 		x.Actor.PIDs = nil
 		h.bursts[key] = insert(h.bursts[key], x, func(y *Burst) int64 { return y.Start })
-		for _, ctx := range within(h.contexts, c.Time-b.cfg.Gap, c.Time+b.cfg.Gap, func(y Context) int64 { return y.Time }) {
+		since := c.Time - b.cfg.Gap
+		if x.Earlier = h.earlier(x, &c); x.Earlier >= manyLooks {
+			since = c.Time - aDay // who spreads a tour over the day makes one tour
+		}
+		for _, ctx := range within(h.contexts, since, c.Time+b.cfg.Gap, func(y Context) int64 { return y.Time }) {
 			x.attach(ctx)
 		}
 	}
@@ -389,6 +393,34 @@ func (b *Book) command(c Command) *Burst {
 	b.bursts[x] = true
 	b.out.BurstOf[c.ID] = x.ID
 	return x
+}
+
+const (
+	aDay = 86400
+	// manyLooks is after how many earlier bursts within a day one more is remarkable.
+	manyLooks = 2
+)
+
+// earlier counts the different commands, a burst's first left out, with which its user
+// looked in the day before and came back: those of bursts that are not known for more
+// than that somebody works here. What asks the same again and again is no tour.
+func (h *hostBook) earlier(x *Burst, first *Command) int {
+	if a := &first.Attribution; a.Kind != attribution.KnownUser || !a.Weak() {
+		return 0 // a job, or somebody of whom more is known, or nothing at all
+	}
+	looks := map[uint32]bool{}
+	for _, i := range h.incidents {
+		for _, y := range i.Bursts {
+			if y.Start >= x.Start || y.Start < x.Start-aDay || !y.Wide || relation(x.Actor, y.Actor) == ByHost || y.Loose == nil && (!y.weak() || y.Best.Attribution.Kind != attribution.KnownUser) {
+				continue
+			}
+			for _, d := range y.Distinct {
+				looks[d] = true
+			}
+		}
+	}
+	delete(looks, first.hash())
+	return len(looks)
 }
 
 // context adds a command of another technique to the bursts of its actor.
@@ -416,19 +448,24 @@ func (c *Command) key() string {
 	return strings.ToLower(strings.Join([]string{c.Host, who, session, c.Origin, c.Container}, "\x1f"))
 }
 
+// text is what a command asks, in one spelling.
+func (c *Command) text() string { return nonEmpty(strings.Join(c.Canonical, "; "), c.CmdLine) }
+
+// hash is the same for one question.
+func (c *Command) hash() uint32 {
+	sum := fnv.New32a()
+	sum.Write([]byte(c.text()))
+	return sum.Sum32()
+}
+
 func (x *Burst) add(c Command) {
 	x.Start, x.End = min(x.Start, c.Time), max(x.End, c.Time)
 	x.Events++
-	text := strings.Join(c.Canonical, "; ")
-	if text == "" {
-		text = c.CmdLine
-	}
-	sum := fnv.New32a()
-	sum.Write([]byte(text))
-	if i, known := slices.BinarySearch(x.Distinct, sum.Sum32()); !known && len(x.Distinct) < maxDistinct {
-		x.Distinct = slices.Insert(x.Distinct, i, sum.Sum32())
+	sum := c.hash()
+	if i, known := slices.BinarySearch(x.Distinct, sum); !known && len(x.Distinct) < maxDistinct {
+		x.Distinct = slices.Insert(x.Distinct, i, sum)
 		if len(x.Commands) < maxShown {
-			x.Commands = append(x.Commands, text)
+			x.Commands = append(x.Commands, c.text())
 		}
 	}
 	x.Families = include(x.Families, c.Family, maxShown)
@@ -491,9 +528,17 @@ func (x *Burst) judge(w score.Weights) {
 		more = append(more, score.Factor{Name: "several_families", Scale: min(1, float64(len(x.Families)-1)/2),
 			Evidence: fmt.Sprintf("%d ways of listing services: %s", len(x.Families), strings.Join(x.Families, ", "))})
 	}
+	if x.Earlier >= manyLooks {
+		more = append(more, score.Factor{Name: "repeated_looks", Evidence: fmt.Sprintf("%d other questions within the day before", x.Earlier)})
+	}
+	if !x.Wide && len(x.Distinct) >= manyQuestions {
+		more = append(more, score.Factor{Name: "many_questions", Evidence: fmt.Sprintf("%d different questions about single services", len(x.Distinct))})
+	}
 	techniques := map[string]bool{}
 	for _, c := range x.Contexts {
-		techniques[c.Technique] = true
+		if !impacts[c.Technique] {
+			techniques[c.Technique] = true
+		}
 	}
 	if len(techniques) > 1 { // one is everybody's: who looks at services looks at processes
 		list := make([]string, 0, len(techniques))
@@ -504,13 +549,39 @@ func (x *Burst) judge(w score.Weights) {
 		more = append(more, score.Factor{Name: "discovery_chain", Scale: min(1.5, float64(len(list)-1)/2),
 			Evidence: fmt.Sprintf("%s by the same user near by", strings.Join(list, ", "))})
 	}
-	v := score.Raise(score.Verdict{Score: best.Score, Severity: best.Severity, Reasons: best.Reasons}, more, w)
-	if x.Loose == nil && (!x.Best.Attribution.Weak() || x.Best.Attribution.Kind == attribution.Management || x.plainWork()) {
+	if x.Loose == nil && (!x.Best.Attribution.Weak() || x.Best.Attribution.Kind == attribution.Management && len(techniques) < tour || x.plainWork()) {
 		// Somebody's legitimate operation is no chain, and agents and administrators ask
 		// in several ways.
-		v = score.Verdict{Score: best.Score, Severity: best.Severity, Reasons: best.Reasons}
+		more = nil
 	}
+	if what := x.impact(); what != "" {
+		more = append(more, score.Factor{Name: "impact", Evidence: what})
+	}
+	v := score.Raise(score.Verdict{Score: best.Score, Severity: best.Severity, Reasons: best.Reasons}, more, w)
 	x.Score, x.Severity, x.Reasons = v.Score, v.Severity, v.Reasons
+}
+
+const (
+	// manyQuestions is from how many different questions about single services on they
+	// are a list, tour how many other techniques of discovery make more of an agent's
+	// command line than monitoring.
+	manyQuestions = 8
+	tour          = 3
+)
+
+// impacts are the techniques of ATT&CK that no discovery of somebody's routine is
+// followed by.
+var impacts = map[string]bool{"T1562.001": true, "T1490": true}
+
+// impact is what the burst's actor did near by to what protects the host, empty for
+// nothing.
+func (x *Burst) impact() string {
+	for i := range x.Contexts {
+		if c := &x.Contexts[i]; impacts[c.Technique] {
+			return c.Technique + ": " + shorten(c.CmdLine, 200)
+		}
+	}
+	return ""
 }
 
 // plainWork reports whether an administrator at work, of whom no more is known, asked

@@ -119,6 +119,11 @@ func (b *Book) findings(x *Incident) Findings {
 		if y.Best.Never != "" {
 			f.Never = include(f.Never, "a command under "+y.Best.Never, maxShown)
 		}
+		if y.Loose == nil && y.impact() != "" {
+			// Whoever works here, that is more than a look.
+			f.LooseCommand = max(f.LooseCommand, y.Score)
+			continue
+		}
 		if y.Loose == nil {
 			if y.weak() && y.Score >= b.cfg.EscalateCommand {
 				// That somebody works here accounts for a look at services, not for this.
@@ -168,12 +173,14 @@ func (b *Book) findings(x *Incident) Findings {
 			continue
 		}
 		y := x.before(c.Time, b.cfg.After)
-		if y == nil || y.Loose == nil || y.Score < b.cfg.Review {
+		agents := y != nil && y.Loose == nil && y.weak() && y.Best.Attribution.Kind == attribution.Management
+		if y == nil || y.Loose == nil && !agents || y.Score < b.cfg.Review {
 			continue
 		}
 		what := fmt.Sprintf("%d s after services were listed, %s connected to %s by the same %s: %s", c.Time-y.Start, nonEmpty(c.Path, "a process"), address(c), c.Relation, c.Unusual)
 		switch {
-		case c.private():
+		case c.private() && agents: // what it monitors
+		case c.private(), agents:
 			f.FollowedWeakly = append(f.FollowedWeakly, what)
 		case len(f.Followed) < 4:
 			f.LooseConnection = max(f.LooseConnection, c.Score)
@@ -239,6 +246,10 @@ func (b *Book) decide(x *Incident) {
 	f := b.findings(x)
 	x.Decision, x.DecisionReasons = Decide(f, b.cfg)
 	x.score(f, b.cfg)
+	if x.Decision == Record && f.LooseInstall >= 0 && x.Score >= b.cfg.ReviewAttributed && x.calledOut() {
+		x.Decision = Review
+		x.DecisionReasons = []string{fmt.Sprintf("each part of it has an explanation or scores little, but together they score %d (%s)", x.Score, x.Severity)}
+	}
 	x.Attribution = none()
 	if f.LooseCommand < 0 && f.LooseInstall < 0 && len(f.Never) == 0 && f.Attribution.Attributed() {
 		x.Attribution = f.Attribution
@@ -252,6 +263,14 @@ func (b *Book) decide(x *Incident) {
 	if x.Updated == 0 {
 		x.Updated = b.now
 	}
+}
+
+// calledOut reports whether a connection of the actor's own went out to where this host
+// never went.
+func (x *Incident) calledOut() bool {
+	return slices.ContainsFunc(x.Connections, func(c Connection) bool {
+		return c.Unusual != "" && !c.attributed() && c.Relation != ByHost && !c.private()
+	})
 }
 
 // matters is what of an incident is news when it changes.

@@ -212,6 +212,9 @@ type Burst struct {
 	Strong     bool      `json:"strong,omitempty"` // something in it is attributed by more than that somebody works here
 	Contexts   []Context `json:"contexts,omitempty"`
 	Wide       bool      `json:"wide"` // it asked for more than single services
+	// Earlier is how many other questions the same user asked in bursts within a day
+	// before, none of which is known for more than that somebody works here.
+	Earlier int `json:"earlier,omitempty"`
 
 	Expected float64 `json:"expected"`
 	Tail     float64 `json:"tail"`

@@ -2,6 +2,7 @@ package score
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/osquery-rollcall/rollcall/extension/cmdline"
@@ -128,6 +129,9 @@ func Concealed(cmds []cmdline.Command) bool {
 	return false
 }
 
+// ByShell reports whether a command asks another host through a login there.
+func ByShell(c *cmdline.Command) bool { return slices.Contains(c.Wrappers, "ssh") }
+
 // remoteTools are wrappers that run a command for somebody elsewhere.
 var remoteTools = map[string]bool{"psexec": true, "paexec": true, "remcom": true, "csexec": true, "winrs": true, "psexesvc": true}
 
@@ -137,6 +141,7 @@ func CommandFactors(p *evidence.Process, cmds []cmdline.Command, families int) [
 	var out []Factor
 	marks := map[dialect.Mark]bool{}
 	var hidden, renamed, remote, output, via string
+	shell := false
 	for i := range cmds {
 		c := &cmds[i]
 		for _, m := range c.Obfuscation {
@@ -150,6 +155,7 @@ func CommandFactors(p *evidence.Process, cmds []cmdline.Command, families int) [
 		}
 		if c.RemoteHost != "" {
 			remote = c.RemoteHost
+			shell = ByShell(c)
 		}
 		if c.OutputFile != "" {
 			output = c.OutputFile
@@ -185,7 +191,11 @@ func CommandFactors(p *evidence.Process, cmds []cmdline.Command, families int) [
 		out = append(out, Factor{Name: "output_to_file", Evidence: output})
 	}
 	if remote != "" {
-		out = append(out, Factor{Name: "remote_target", Evidence: remote})
+		f := Factor{Name: "remote_target", Evidence: remote}
+		if shell {
+			f.Scale = 0.3 // who works on many hosts works so
+		}
+		out = append(out, f)
 	}
 	if via != "" {
 		out = append(out, Factor{Name: "remote_execution", Evidence: "run through " + via})
