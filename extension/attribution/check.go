@@ -112,24 +112,24 @@ func (e *Entry) check() error {
 	return nil
 }
 
-// check of a schedule; always says that it may be without limits.
-func (s *schedule) check(always bool) error {
-	if !s.from.IsZero() && !s.to.IsZero() && !s.from.Before(s.to) {
+// valid looks for a mistake in a schedule; always says that it may be without limits.
+func (s *Schedule) valid(always bool) error {
+	if !s.From.IsZero() && !s.To.IsZero() && !s.From.Before(s.To) {
 		return errors.New("ends before it begins")
 	}
-	if _, err := location(s.zone, time.Time{}); err != nil {
+	if _, err := location(s.TimeZone, time.Time{}); err != nil {
 		return fmt.Errorf("has %w", err)
 	}
 	span, err := s.span()
 	if err != nil {
 		return fmt.Errorf("has a mistake in its times: %w", err)
 	}
-	for _, n := range s.weeks {
+	for _, n := range s.Weeks {
 		if n < 1 || n > 5 {
 			return fmt.Errorf("has week %d: weeks are 1 to 5, which of the month's weekdays", n)
 		}
 	}
-	if len(s.weeks) > 0 && len(s.weekdays) == 0 {
+	if len(s.Weeks) > 0 && len(s.Weekdays) == 0 {
 		return errors.New("has weeks and no weekdays")
 	}
 	if always {
@@ -137,14 +137,14 @@ func (s *schedule) check(always bool) error {
 	}
 	if !s.recurs() {
 		switch {
-		case s.from.IsZero() || s.to.IsZero():
+		case s.From.IsZero() || s.To.IsZero():
 			return errors.New("has no time: it needs from and to, or weekdays or hours")
-		case s.to.Sub(s.from) > longest:
+		case s.To.Sub(s.From) > longest:
 			return errors.New("is longer than 31 days: make it recur, or shorter")
 		}
 		return nil
 	}
-	if span.days == everyDay && span.from == 0 && span.to == minutesADay && len(s.weeks) == 0 {
+	if span.days == everyDay && span.from == 0 && span.to == minutesADay && len(s.Weeks) == 0 {
 		return errors.New("is always: it would attribute everything")
 	}
 	return nil
@@ -159,8 +159,7 @@ func (w *Window) check() error {
 	case slices.ContainsFunc(w.Hosts, blank) || slices.ContainsFunc(w.Users, blank):
 		return fmt.Errorf("(%s) has an empty host or user", w.Reference)
 	}
-	s := w.schedule()
-	if err := s.check(false); err != nil {
+	if err := w.valid(false); err != nil {
 		return fmt.Errorf("(%s) %w", w.Reference, err)
 	}
 	return nil
@@ -239,8 +238,7 @@ func (a *Authorised) check() error {
 	if err := checkSources(a.Sources); err != nil {
 		return named(err)
 	}
-	s := a.schedule()
-	if err := s.check(true); err != nil {
+	if err := a.valid(true); err != nil {
 		return named(err)
 	}
 	return nil

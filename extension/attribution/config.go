@@ -73,14 +73,12 @@ type Entry struct {
 	Expires time.Time `yaml:"expires,omitempty" json:"expires,omitzero"`
 }
 
-// Window is a maintenance window, once (from, to) or recurring (weekdays, hours);
-// one that has both recurs between from and to.
-type Window struct {
-	// Reference is the change or ticket behind it; it must be there.
-	Reference string    `yaml:"reference" json:"reference"`
-	From      time.Time `yaml:"from,omitempty" json:"from,omitzero"`
-	To        time.Time `yaml:"to,omitempty" json:"to,omitzero"`
-	// Weekdays are the days a recurring window begins on: sat, mon-fri.
+// Schedule is a span of time, once (from, to) or recurring (weekdays, hours); one that
+// has both recurs between from and to.
+type Schedule struct {
+	From time.Time `yaml:"from,omitempty" json:"from,omitzero"`
+	To   time.Time `yaml:"to,omitempty" json:"to,omitzero"`
+	// Weekdays are the days a recurring span begins on: sat, mon-fri.
 	Weekdays []string `yaml:"weekdays,omitempty" json:"weekdays,omitempty"`
 	// Weeks are which of the month's weekdays, 1 to 5: weekdays [tue] with weeks [2]
 	// is the second Tuesday.
@@ -90,6 +88,13 @@ type Window struct {
 	// TimeZone is that of weekdays and hours, such as Europe/Berlin; the host's own
 	// without.
 	TimeZone string `yaml:"time_zone,omitempty" json:"time_zone,omitempty"`
+}
+
+// Window is a maintenance window. It needs a schedule.
+type Window struct {
+	// Reference is the change or ticket behind it; it must be there.
+	Reference string `yaml:"reference" json:"reference"`
+	Schedule  `yaml:",inline"`
 	// Hosts and Users limit whom it is for.
 	Hosts   []string  `yaml:"hosts,omitempty" json:"hosts,omitempty"`
 	Users   []string  `yaml:"users,omitempty" json:"users,omitempty"`
@@ -129,14 +134,8 @@ type Authorised struct {
 	// Services are names of its temporary services beyond the usual ones.
 	Services []string `yaml:"services,omitempty" json:"services,omitempty"`
 	Hosts    []string `yaml:"hosts,omitempty" json:"hosts,omitempty"`
-	// From, To, Weekdays, Weeks, Hours and TimeZone are its schedule, as in a Window;
-	// always without.
-	From     time.Time `yaml:"from,omitempty" json:"from,omitzero"`
-	To       time.Time `yaml:"to,omitempty" json:"to,omitzero"`
-	Weekdays []string  `yaml:"weekdays,omitempty" json:"weekdays,omitempty"`
-	Weeks    []int     `yaml:"weeks,omitempty" json:"weeks,omitempty"`
-	Hours    string    `yaml:"hours,omitempty" json:"hours,omitempty"`
-	TimeZone string    `yaml:"time_zone,omitempty" json:"time_zone,omitempty"`
+	// Schedule is when it scans; always without.
+	Schedule `yaml:",inline"`
 	Reason   string    `yaml:"reason" json:"reason"`
 	Expires  time.Time `yaml:"expires,omitempty" json:"expires,omitzero"`
 }

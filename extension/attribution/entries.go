@@ -250,8 +250,7 @@ func scanner(f *Facts, a *actor, c *Config) Result {
 		if !a.on(e.Hosts) || len(e.Users) == 0 || len(e.Sources) == 0 {
 			continue
 		}
-		schedule := e.schedule()
-		in, written := schedule.has(a.at(f.Now))
+		in, written := e.has(a.at(f.Now))
 		if f.Under.Kind == Scanner && f.Under.Subject == e.Name && in && !over(e.Expires, f.Now) {
 			return inherited(f, Scanner)
 		}
@@ -350,14 +349,13 @@ func maintenance(f *Facts, a *actor, c *Config) Result {
 			}
 			strength += 0.2
 		}
-		schedule := w.schedule()
-		if schedule.from.IsZero() && schedule.to.IsZero() && !schedule.recurs() {
+		if w.From.IsZero() && w.To.IsZero() && !w.recurs() {
 			continue // always is no window
 		}
-		in, written := schedule.has(a.at(f.Now))
+		in, written := w.has(a.at(f.Now))
 		if in && a.what == "install" && f.Install.TimeBasis == evidence.BasisKeyTime {
 			// Whoever writes a registry key can date it: it must be the window now too.
-			in, _ = schedule.has(f.Now)
+			in, _ = w.has(f.Now)
 		}
 		switch {
 		case !in:

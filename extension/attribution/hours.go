@@ -271,49 +271,32 @@ func (c *Config) Business(t time.Time) (inside bool, why string) {
 	return inside, why
 }
 
-// schedule is when a window or a scanner's entry applies.
-type schedule struct {
-	from, to time.Time
-	weekdays []string
-	weeks    []int
-	hours    string
-	zone     string
-}
-
-func (w *Window) schedule() schedule {
-	return schedule{w.From, w.To, w.Weekdays, w.Weeks, w.Hours, w.TimeZone}
-}
-
-func (a *Authorised) schedule() schedule {
-	return schedule{a.From, a.To, a.Weekdays, a.Weeks, a.Hours, a.TimeZone}
-}
-
 // recurs reports whether the schedule is one of days and hours.
-func (s *schedule) recurs() bool { return len(s.weekdays) > 0 || len(s.weeks) > 0 || s.hours != "" }
+func (s *Schedule) recurs() bool { return len(s.Weekdays) > 0 || len(s.Weeks) > 0 || s.Hours != "" }
 
-func (s *schedule) span() (span, error) {
-	out := span{weeks: s.weeks}
+func (s *Schedule) span() (span, error) {
+	out := span{weeks: s.Weeks}
 	var err error
-	if out.days, err = parseDays(s.weekdays, everyDay); err != nil {
+	if out.days, err = parseDays(s.Weekdays, everyDay); err != nil {
 		return span{}, err
 	}
-	out.from, out.to, err = parseHours(s.hours)
+	out.from, out.to, err = parseHours(s.Hours)
 	return out, err
 }
 
 // has reports whether t is in the schedule, and how that is written. A schedule
 // that is not valid has no time.
-func (s *schedule) has(t time.Time) (ok bool, written string) {
-	if !s.from.IsZero() && t.Before(s.from) || !s.to.IsZero() && !t.Before(s.to) {
+func (s *Schedule) has(t time.Time) (ok bool, written string) {
+	if !s.From.IsZero() && t.Before(s.From) || !s.To.IsZero() && !t.Before(s.To) {
 		return false, ""
 	}
-	if !s.from.IsZero() || !s.to.IsZero() {
-		written = fmt.Sprintf("%s to %s", stamp(s.from), stamp(s.to))
+	if !s.From.IsZero() || !s.To.IsZero() {
+		written = fmt.Sprintf("%s to %s", stamp(s.From), stamp(s.To))
 	}
 	if !s.recurs() {
 		return true, written
 	}
-	loc, err := location(s.zone, t)
+	loc, err := location(s.TimeZone, t)
 	if err != nil {
 		return false, ""
 	}
@@ -321,7 +304,7 @@ func (s *schedule) has(t time.Time) (ok bool, written string) {
 	if err != nil || !span.has(t.In(loc)) {
 		return false, ""
 	}
-	return true, strings.TrimSpace(fmt.Sprintf("%s %s %s", span, s.zone, written))
+	return true, strings.TrimSpace(fmt.Sprintf("%s %s %s", span, s.TimeZone, written))
 }
 
 func stamp(t time.Time) string {

@@ -208,10 +208,10 @@ func TestMaintenance(t *testing.T) {
 		t.Fatal(err)
 	}
 	conf := attribution.Config{Maintenance: []attribution.Window{
-		{Reference: "CHG-1", From: now.Add(-time.Hour), To: now.Add(time.Hour), Hosts: []string{"web-*"}, Users: []string{"al", "CORP\\al"}, Reason: "upgrade"},
-		{Reference: "CHG-2", Weekdays: []string{"tue"}, Weeks: []int{2}, Hours: "22:00-04:00", TimeZone: "Europe/Berlin", Hosts: []string{"pc-*"}, Reason: "patches"},
-		{Reference: "CHG-3", Weekdays: []string{"sat"}, Hosts: []string{"over"}, Reason: "gone", Expires: now.Add(-time.Hour)},
-		{Reference: "CHG-4", Hours: "01:00-02:00", From: now.AddDate(0, 0, -2), To: now.AddDate(0, 0, -1), Hosts: []string{"db"}, Reason: "two nights"},
+		{Reference: "CHG-1", Schedule: attribution.Schedule{From: now.Add(-time.Hour), To: now.Add(time.Hour)}, Hosts: []string{"web-*"}, Users: []string{"al", "CORP\\al"}, Reason: "upgrade"},
+		{Reference: "CHG-2", Schedule: attribution.Schedule{Weekdays: []string{"tue"}, Weeks: []int{2}, Hours: "22:00-04:00", TimeZone: "Europe/Berlin"}, Hosts: []string{"pc-*"}, Reason: "patches"},
+		{Reference: "CHG-3", Schedule: attribution.Schedule{Weekdays: []string{"sat"}}, Hosts: []string{"over"}, Reason: "gone", Expires: now.Add(-time.Hour)},
+		{Reference: "CHG-4", Schedule: attribution.Schedule{From: now.AddDate(0, 0, -2), To: now.AddDate(0, 0, -1), Hours: "01:00-02:00"}, Hosts: []string{"db"}, Reason: "two nights"},
 	}}
 	at := func(p *evidence.Process, host string, when time.Time) attribution.Facts {
 		p.Host, p.Time = host, when.Unix()
@@ -259,7 +259,7 @@ func TestMaintenance(t *testing.T) {
 
 func TestScanner(t *testing.T) {
 	conf := attribution.Config{Scanners: []attribution.Authorised{
-		{Name: "nessus", Users: []string{`CORP\svc_scan`, "scan"}, Sources: []string{"10.9.0.0/24", "fd00:9::/64"}, Weekdays: []string{"mon-fri"}, Hours: "08:00-12:00", TimeZone: "Europe/Berlin", Services: []string{"Audit-*"}, Reason: "weekly scan"},
+		{Name: "nessus", Users: []string{`CORP\svc_scan`, "scan"}, Sources: []string{"10.9.0.0/24", "fd00:9::/64"}, Services: []string{"Audit-*"}, Schedule: attribution.Schedule{Weekdays: []string{"mon-fri"}, Hours: "08:00-12:00", TimeZone: "Europe/Berlin"}, Reason: "weekly scan"},
 		{Name: "old", Users: []string{"old"}, Sources: []string{"10.8.0.1"}, Reason: "gone", Expires: now.Add(-time.Hour)},
 	}}
 	cmd := func(user, from string) attribution.Facts {

@@ -15,7 +15,7 @@ func attributed() (attribution.Config, []attribution.Facts, []attribution.Kind) 
 		Expected:    []attribution.Entry{{User: "deploy", Reason: "deploys"}},
 		Cases:       []attribution.Responder{{ID: "IR-1", Users: []string{"ir"}, Reason: "r", Expires: now.Add(time.Hour)}},
 		Scanners:    []attribution.Authorised{{Name: "s", Users: []string{"scan"}, Sources: []string{"10.0.0.1"}, Reason: "r"}},
-		Maintenance: []attribution.Window{{Reference: "C1", From: now.Add(-time.Hour), To: now.Add(time.Hour), Users: []string{"maint"}, Reason: "r"}},
+		Maintenance: []attribution.Window{{Reference: "C1", Users: []string{"maint"}, Schedule: attribution.Schedule{From: now.Add(-time.Hour), To: now.Add(time.Hour)}, Reason: "r"}},
 	}
 	scan := attribution.Facts{Process: linux("scan"), Session: attribution.Session{RemoteAddr: "10.0.0.1"}}
 	known := attribution.Facts{Process: linux("al"), History: attribution.History{SameHours: 9, Interactive: true}}
@@ -127,7 +127,7 @@ func BenchmarkAttribute(b *testing.B) {
 	conf, _, _ := attributed()
 	conf.BusinessHours.TimeZone = "Europe/Berlin"
 	for range 50 {
-		conf.Maintenance = append(conf.Maintenance, attribution.Window{Reference: "C", Weekdays: []string{"sat"}, Hours: "22:00-04:00", TimeZone: "Europe/Berlin", Reason: "r"})
+		conf.Maintenance = append(conf.Maintenance, attribution.Window{Reference: "C", Schedule: attribution.Schedule{Weekdays: []string{"sat"}, Hours: "22:00-04:00", TimeZone: "Europe/Berlin"}, Reason: "r"})
 		conf.Expected = append(conf.Expected, attribution.Entry{User: "x", Command: "systemctl*", Reason: "r"})
 	}
 	f := attribution.Facts{Process: linux("al", "/usr/bin/bash", "/usr/bin/sudo", "/usr/bin/bash", "/usr/sbin/sshd", "/sbin/init"), Canonical: []string{list}, Now: now,

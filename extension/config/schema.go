@@ -140,20 +140,20 @@ func schemaOf(t reflect.Type, def reflect.Value, path string) (map[string]any, e
 
 func schemaOfStruct(out map[string]any, t reflect.Type, def reflect.Value, path string) (map[string]any, error) {
 	properties := map[string]any{}
-	for i := range t.NumField() {
-		name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+	for _, f := range options(t) {
+		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 		if name == "" || name == "-" {
 			continue
 		}
 		var d reflect.Value
 		if def.IsValid() {
-			d = def.Field(i)
+			d = def.FieldByIndex(f.Index)
 		}
 		at := name
 		if path != "" {
 			at = path + "." + name
 		}
-		s, err := schemaOf(t.Field(i).Type, d, at)
+		s, err := schemaOf(f.Type, d, at)
 		if err != nil {
 			return nil, err
 		}

@@ -86,14 +86,14 @@ func TestSchemaKnowsEveryOption(t *testing.T) {
 		case typ.Kind() == reflect.Slice:
 			walk(typ.Elem(), path+"[]")
 		case typ.Kind() == reflect.Struct:
-			for i := range typ.NumField() {
-				name, _, _ := strings.Cut(typ.Field(i).Tag.Get("yaml"), ",")
+			for _, f := range options(typ) {
+				name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 				p := strings.TrimPrefix(path+"."+name, ".")
 				seen[p] = true
 				if at(t, s, p)["type"] == nil {
 					t.Errorf("%s has no type", p)
 				}
-				walk(typ.Field(i).Type, p)
+				walk(f.Type, p)
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -60,13 +61,19 @@ func fits(n *yaml.Node, t reflect.Type, key string) error {
 	return fmt.Errorf("no check for %s", t) // a new kind of option: see TestEveryOptionHasACheck
 }
 
+// options are the fields of a struct that are written as options, those of the structs
+// in it among them.
+func options(t reflect.Type) []reflect.StructField {
+	return slices.DeleteFunc(reflect.VisibleFields(t), func(f reflect.StructField) bool { return f.Anonymous })
+}
+
 func fitsMapping(n *yaml.Node, t reflect.Type) error {
 	types := map[string]reflect.Type{}
 	var names []string
 	if t.Kind() == reflect.Struct {
-		for i := range t.NumField() {
-			name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
-			types[name] = t.Field(i).Type
+		for _, f := range options(t) {
+			name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+			types[name] = f.Type
 			names = append(names, name)
 		}
 	}

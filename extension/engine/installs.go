@@ -45,7 +45,7 @@ func installFacts(in *evidence.Install) service.Install {
 	return service.Install{
 		Kind: kind, Name: in.Name, DisplayName: in.DisplayName, ImagePath: image, ServiceDLL: in.ServiceDLL, UnitPath: in.UnitPath, Type: t,
 		Start: service.ParseStart(in.StartType), Account: in.Account, Installer: in.InstallerUsername,
-		OnDisk: in.OnDisk, WritableByOthers: in.WritableByOthers, Packaged: in.Packaged, Signed: in.Signed,
+		OnDisk: in.OnDisk, WritableByOthers: in.WritableByOthers, Packaged: in.Packaged, Signed: in.Signed, Broken: in.Broken,
 	}
 }
 
@@ -223,6 +223,7 @@ func mergeInstall(to, from *evidence.Install) {
 			*f.to = *f.from
 		}
 	}
+	to.Broken = to.Broken || from.Broken
 	if to.InstallerPID == 0 {
 		to.InstallerPID = from.InstallerPID
 	}

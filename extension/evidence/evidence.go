@@ -163,6 +163,9 @@ type Install struct {
 	Signed          Tristate
 	// Signer is who signed the program, where Signed is Yes.
 	Signer string
+	// Broken says that the program carries a signature that does not hold; Signed is No
+	// then.
+	Broken bool
 	SHA256 string
 	// OnDisk, WritableByOthers and Packaged are about the program.
 	OnDisk           Tristate

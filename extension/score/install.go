@@ -66,7 +66,8 @@ func InstallDefinitions() []Definition {
 		{"dropin_over_package", Place, 1.4, "a drop-in changes what a package's unit runs"},
 		{"package_modified", Place, 2.0, "a file of a package is not what the package brought"},
 		{"generator", Place, 1.8, "a program of no package makes units at every start of systemd"},
-		{"unsigned", Place, 1.0, "the program has no signature that this host trusts, or one that does not hold, where programs are signed (Windows, macOS)"},
+		{"unsigned", Place, 1.0, "the program has no signature that this host trusts, where programs are signed (Windows, macOS)"},
+		{"broken_signature", Place, 2.4, "the program carries a signature that does not hold: it was changed after it was signed, or its signer is distrusted"},
 		{"unpackaged", Place, 0.9, "the program lies among packaged ones and belongs to no package"},
 		{"transient_unit", Place, 1.0, "the unit leaves no file on disk"},
 

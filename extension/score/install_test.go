@@ -417,6 +417,12 @@ func TestUnsigned(t *testing.T) {
 			t.Errorf("%s: %s", c.name, v.Explain())
 		}
 	}
+	for _, broken := range []bool{false, true} {
+		v := judge(service.Install{Name: "Agent", ImagePath: `"C:\Program Files\Agent\agent.exe"`, Signed: evidence.No, Broken: broken, OnDisk: evidence.Yes})
+		if strings.Contains(v.Explain(), "broken_signature") != broken || strings.Contains(v.Explain(), "unsigned") == broken || broken != (v.Score >= 30) {
+			t.Errorf("a signature that does not hold (%v): %s", broken, v.Explain())
+		}
+	}
 	v := judge(service.Install{Kind: service.Systemd, Name: "a.service", ImagePath: "/usr/sbin/a", UnitPath: "/etc/systemd/system/a.service", Signed: evidence.No})
 	if strings.Contains(v.Explain(), "unsigned") {
 		t.Errorf("programs are not signed on Linux: %s", v.Explain())

@@ -110,6 +110,10 @@ func (f *finder) unsigned() {
 	default:
 		return // nobody signs programs there
 	}
+	if f.in.Broken {
+		f.add("broken_signature", 1, "%s carries a signature that does not hold: it was changed after it was signed, or its signer is distrusted", show(what))
+		return
+	}
 	if own {
 		f.add("unsigned", 1.8, "%s lies among the system's own programs and has no signature that this host trusts", show(what))
 	} else {

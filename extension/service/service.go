@@ -146,6 +146,8 @@ type Install struct {
 	WritableByOthers evidence.Tristate
 	Packaged         evidence.Tristate
 	Signed           evidence.Tristate
+	// Broken says that there is a signature and that it does not hold; Signed is No then.
+	Broken bool
 }
 
 // KindOf is the kind of a service known only by its type and command line.

@@ -176,7 +176,7 @@ func (j *Job) service(look Look) inventory.Service {
 	s.OnDisk = f.OnDisk
 	notes.unsigned(program, f)
 	s.Problems = notes
-	s.Install = service.Install{Kind: service.Launchd, Name: s.Name, UnitPath: j.Path, Start: service.StartUnknown, Account: s.Account, Signed: f.Signed}
+	s.Install = service.Install{Kind: service.Launchd, Name: s.Name, UnitPath: j.Path, Start: service.StartUnknown, Account: s.Account, Signed: f.Signed, Broken: f.Broken}
 	s.Signer, s.SHA256 = f.Signer, f.SHA256
 	if program != "" {
 		c := inventory.Command{Directive: "ProgramArguments", Path: program, Args: args, Line: j.Image(), From: j.Path, Argv0: argv0, OnDisk: f.OnDisk}

@@ -16,6 +16,8 @@ type File struct {
 	// Signed says that somebody whom the host trusts signed it, Signer who.
 	Signed evidence.Tristate
 	Signer string
+	// Broken says that there is a signature and that it does not hold: then Signed is No.
+	Broken bool
 	SHA256 string
 	// Mode are the permissions of a POSIX file, where Stated, and UID its owner.
 	Mode   uint32
@@ -39,6 +41,7 @@ func Code(look Look, program, library string) File {
 		if f.Signed != evidence.No {
 			f.Signed, f.Signer = l.Signed, l.Signer
 		}
+		f.Broken = f.Broken || l.Broken
 	}
 	return f
 }
@@ -57,7 +60,9 @@ func (p *problems) add(format string, args ...any) {
 
 // unsigned tells of a program that nobody trusted signed.
 func (p *problems) unsigned(path string, f File) {
-	if f.Signed == evidence.No {
+	if f.Broken {
+		p.add("%s carries a signature that does not hold", path)
+	} else if f.Signed == evidence.No {
 		p.add("%s is not signed by anybody this host trusts", path)
 	}
 }

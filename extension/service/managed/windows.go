@@ -142,7 +142,7 @@ func (e *Entry) service(look Look) inventory.Service {
 		}
 		notes.unsigned(p, f)
 		code := Code(look, p, e.Module())
-		s.Install.Signed, s.Signer, s.SHA256 = code.Signed, code.Signer, code.SHA256
+		s.Install.Signed, s.Install.Broken, s.Signer, s.SHA256 = code.Signed, code.Broken, code.Signer, code.SHA256
 		if s.Install.Signed == evidence.Unknown && e.Module() == "" {
 			s.Install.Signed = f.Signed
 		}

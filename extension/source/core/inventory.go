@@ -155,7 +155,7 @@ func (f *fileFacts) stat(ctx context.Context, c *comparison, paths []string, now
 			is = &fileFact{}
 			is.OnDisk = evidence.No
 		} else if was != nil && was.size == is.size && was.Modified == is.Modified && was.Changed == is.Changed && was.OnDisk == is.OnDisk {
-			is.verified, is.Signed, is.Signer = was.verified, was.Signed, was.Signer
+			is.verified, is.Signed, is.Signer, is.Broken = was.verified, was.Signed, was.Signer, was.Broken
 			is.hashed, is.SHA256 = was.hashed, was.SHA256
 		}
 		is.at = c.at
@@ -194,10 +194,11 @@ func (f *fileFacts) verify(ctx context.Context, c *comparison, paths []string) e
 			if fact == nil {
 				return nil
 			}
-			signed, signer := authenticode(r)
+			signed, signer, broken := authenticode(r)
 			if f.darwin {
-				signed, signer = codeSigned(r)
+				signed, signer, broken = codeSigned(r)
 			}
+			fact.Broken = fact.Broken || broken
 			// Of several architectures the worst counts.
 			if fact.Signed != evidence.No {
 				fact.Signed, fact.Signer = signed, signer
@@ -214,23 +215,29 @@ func (f *fileFacts) verify(ctx context.Context, c *comparison, paths []string) e
 	return nil
 }
 
-func authenticode(r *Row) (evidence.Tristate, string) {
-	switch r.Get("result") {
+// authenticode reads a row of Windows' signatures. One that is invalid was on another
+// file; one that is distrusted somebody forbade.
+func authenticode(r *Row) (signed evidence.Tristate, signer string, broken bool) {
+	switch result := r.Get("result"); result {
 	case "trusted", "valid":
-		return evidence.Yes, r.Get("subject_name")
-	case "missing", "invalid", "untrusted", "distrusted":
-		return evidence.No, ""
+		return evidence.Yes, r.Get("subject_name"), false
+	case "missing", "untrusted":
+		return evidence.No, "", false
+	case "invalid", "distrusted":
+		return evidence.No, "", true
 	}
-	return evidence.Unknown, ""
+	return evidence.Unknown, "", false
 }
 
 // codeSigned reads a row of macOS' signatures. One without an authority is ad hoc:
-// whoever builds a program makes it.
-func codeSigned(r *Row) (evidence.Tristate, string) {
-	if r.Get("signed") == "1" && r.Get("authority") != "" {
-		return evidence.Yes, r.Get("authority")
+// whoever builds a program makes it. One with an authority that does not hold is another
+// program's.
+func codeSigned(r *Row) (signed evidence.Tristate, signer string, broken bool) {
+	authority := r.Get("authority")
+	if r.Get("signed") == "1" && authority != "" {
+		return evidence.Yes, authority, false
 	}
-	return evidence.No, ""
+	return evidence.No, "", r.Get("signed") == "0" && authority != ""
 }
 
 // unsigned are the files among paths of which no signature is known to hold.
@@ -273,5 +280,5 @@ func (f *fileFacts) learn(ctx context.Context, c *comparison, paths []string) er
 // into its install.
 func (f *fileFacts) tell(in *evidence.Install, program, library string) {
 	code := managed.Code(f.look, program, library)
-	in.OnDisk, in.Signed, in.Signer, in.SHA256 = code.OnDisk, code.Signed, code.Signer, code.SHA256
+	in.OnDisk, in.Signed, in.Signer, in.Broken, in.SHA256 = code.OnDisk, code.Signed, code.Signer, code.Broken, code.SHA256
 }

@@ -287,3 +287,24 @@ func TestInventoryConcurrent(t *testing.T) {
 }
 
 var _ inventoried = (*core.Services)(nil)
+
+// A signature that is there and does not hold is told apart from none.
+func TestBrokenSignature(t *testing.T) {
+	for result, want := range map[string]bool{"invalid": true, "distrusted": true, "missing": false, "untrusted": false, "trusted": false} {
+		m := prepare(t, evidence.Windows, "services", "")
+		f := m.follow("services")
+		f.read(10_000)
+		m.hands.pass(61)
+		const path = `C:\Program Files\a\agent.exe`
+		m.insert("services", map[string]string{"name": "agent", "service_type": "OWN_PROCESS", "path": path})
+		m.insert("file", map[string]string{"path": path, "size": "9", "mtime": "5", "ctime": "5"})
+		m.insert("authenticode", map[string]string{"path": path, "result": result, "subject_name": "Example GmbH"})
+		batch := f.read(10_000)
+		if len(batch.Installs) != 1 {
+			t.Fatalf("%s: %d installs", result, len(batch.Installs))
+		}
+		if in := batch.Installs[0]; in.Broken != want || in.Broken && in.Signed != evidence.No {
+			t.Errorf("%s: broken %v, signed %v, want broken %v", result, in.Broken, in.Signed, want)
+		}
+	}
+}
