@@ -187,6 +187,9 @@ func New(ctx context.Context, o Options) (*Engine, error) {
 	if err := e.bindState(ctx); err != nil {
 		return nil, err
 	}
+	if err := e.openJoined(ctx); err != nil {
+		return nil, err
+	}
 	if err := e.openBook(ctx); err != nil {
 		return nil, err
 	}
@@ -347,6 +350,9 @@ func (e *Engine) cycle(ctx context.Context, readers []*reader) (more bool, err e
 	sightings, contexts, matched := e.sight(all, echoed)
 	sightings, resighted, err := e.fresh(ctx, sightings)
 	b.Resighted = resighted
+	if e.joined.changed {
+		b.Cursors[joinedCursor] = e.joined.text(now.Unix())
+	}
 	if err != nil {
 		// A write mends what a read found damaged; the evidence comes again.
 		nothing := &store.Batch{Now: now.Unix(), Cursors: map[string]string{}, Baselines: map[store.BaselineKey]baseline.State{}}
@@ -382,6 +388,7 @@ func (e *Engine) cycle(ctx context.Context, readers []*reader) (more bool, err e
 		e.joined = joined{}
 		return false, errors.Join(fmt.Errorf("commit a cycle: %w", err), e.openBook(ctx))
 	}
+	e.joined.changed = false
 	for k, v := range b.Cursors {
 		e.cursors[k] = v
 	}

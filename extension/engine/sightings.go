@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -178,8 +179,9 @@ const maxJoined = 64
 // the command was seen: a row is not rewritten, and what comes later may tell of the
 // command alone.
 type joined struct {
-	ring []joinedRow
-	next int
+	ring    []joinedRow
+	next    int
+	changed bool // since it was written
 }
 
 type joinedRow struct{ row, command *store.Event }
@@ -210,12 +212,74 @@ func (x *joined) note(row, command *store.Event, through bool) {
 		return
 	}
 	copied := *command
+	x.changed = true
 	if len(x.ring) < maxJoined {
 		x.ring = append(x.ring, joinedRow{row, &copied})
 		return
 	}
 	x.ring[x.next] = joinedRow{row, &copied}
 	x.next = (x.next + 1) % maxJoined
+}
+
+const (
+	// joinedCursor is the name under which what is joined outlives a restart, beside the
+	// cursors of sources.
+	joinedCursor = "@joined"
+	// maxWritten is how many of the newest are written, and joinedFor for how long one is
+	// of use: until the slowest source told of it, seconds.
+	maxWritten = 16
+	joinedFor  = 3600
+)
+
+// joinedText is a joined command as it is stored.
+type joinedText struct {
+	EventID  string           `json:"event_id"`
+	Identity int64            `json:"identity"`
+	Process  evidence.Process `json:"process"`
+}
+
+// text is what is to be stored of the rows that are of use at a time: masked, as
+// everything that is stored.
+func (x *joined) text(now int64) string {
+	var list []joinedText
+	for i := range x.ring {
+		j := x.ring[(x.next+len(x.ring)-1-i)%len(x.ring)] // the newest first
+		p := j.command.Process
+		if now-p.Time > joinedFor || len(list) == maxWritten {
+			continue
+		}
+		shownProcess(&p)
+		p.Ancestry = slices.Clone(p.Ancestry)
+		for k := range p.Ancestry {
+			p.Ancestry[k].Path, p.Ancestry[k].CmdLine = shown(p.Ancestry[k].Path), ""
+		}
+		list = append(list, joinedText{j.row.EventID, j.command.Identity, p})
+	}
+	slices.Reverse(list)
+	return jsonText(list)
+}
+
+// openJoined puts back what was joined before a restart.
+func (e *Engine) openJoined(ctx context.Context) error {
+	var list []joinedText
+	if text := e.cursors[joinedCursor]; text == "" || json.Unmarshal([]byte(text), &list) != nil {
+		return nil // none, or not of this program's writing
+	}
+	now := e.opts.Now().Unix()
+	for _, j := range list[max(0, len(list)-maxWritten):] {
+		if j.EventID == "" || now-j.Process.Time > joinedFor {
+			continue
+		}
+		command := &store.Event{Identity: j.Identity, Process: j.Process}
+		if _, err := e.opts.Store.Events(ctx, store.Filter{EventID: j.EventID}, func(row *store.Event) error {
+			row.Process.Ancestry = ancestorsIn(row.Ancestry)
+			e.joined.ring = append(e.joined.ring, joinedRow{row, command})
+			return nil
+		}); err != nil {
+			return fmt.Errorf("read what launchers started: %w", err)
+		}
+	}
+	return nil
 }
 
 // launchers run one command for somebody and add nothing to it.

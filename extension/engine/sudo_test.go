@@ -238,3 +238,43 @@ func testRuns(t *testing.T, j *engine.Judge, runs []run, whos []int, cycles stri
 		}
 	}
 }
+
+// TestSudoIsOneRowAfterRestart: what was joined is known to the next process, too.
+func TestSudoIsOneRowAfterRestart(t *testing.T) {
+	ctx := context.Background()
+	j := judge(t)
+	s, err := store.OpenTemporary(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	kernel, osquery := &teller{name: "kaudit"}, &teller{name: "process_events"}
+	begin := func() *engine.Engine {
+		e, err := engine.New(ctx, engine.Options{Judge: j, Store: s, Sources: []engine.Source{kernel, osquery}, HostID: "host-1", Now: func() time.Time { return time.Unix(1_800_000_100, 0) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	collect := func(e *engine.Engine) {
+		if err := e.Collect(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := run{at: 1_800_000_000, sudo: 700, fork: true}
+	e := begin()
+	for _, who := range []int{tellsSudo, tellsReport, tellsCommand} {
+		_, ps := r.tell(who)
+		kernel.queue = append(kernel.queue, ps...)
+		collect(e)
+	}
+	e = begin()
+	// osquery tells of the command alone: its parent, a fork of sudo's, nobody ever saw.
+	_, ps := r.tell(tellsCommandAgain)
+	osquery.queue = append(osquery.queue, ps...)
+	collect(e)
+	got := rows(t, s)
+	if len(got) != 1 || got[0].Process.Source != "kaudit,process_events" {
+		t.Errorf("%d rows of one command: %+v", len(got), got)
+	}
+}
