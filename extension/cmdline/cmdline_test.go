@@ -98,6 +98,9 @@ func TestFacts(t *testing.T) {
 		{in: linux("net rpc service list --server=srv1 -U 'a%b' -W x"), canonical: "net rpc service list --server=srv1 -U a%b -W x", verb: "list", remote: "srv1"},
 		{in: linux("net -S srv1 rpc service status BITS"), canonical: "net -S srv1 rpc service status BITS", verb: "status", target: "BITS", remote: "srv1"},
 		{in: linux(`ubus call service list '{"name": "web"}'`), canonical: `ubus call service list '{"name": "web"}'`, verb: "list", target: `{"name": "web"}`},
+		{in: linux("impacket-services -k corp/al:pw@srv1 list"), canonical: "impacket-services -k corp/al:pw@srv1 list", remote: "srv1"},
+		{in: linux("nxc smb srv1 -u al -p pw -x 'sc query'"), canonical: "nxc smb srv1 -u al -p pw -x 'sc query'", remote: "srv1"},
+		{in: linux("ansible -i hosts web -m service_facts"), canonical: "ansible -i hosts web -m service_facts", remote: "web"},
 		{in: linux("pdsh -w 'db[1-3],web1' systemctl list-units"), canonical: "systemctl list-units", verb: "list-units", remote: "db[1-3]", wrappers: "pdsh"},
 		{in: linux("tmux new -d -s x 'systemctl list-units'"), canonical: "systemctl list-units", verb: "list-units", wrappers: "tmux"},
 		{in: linux("tmux attach -t x"), canonical: "tmux attach -t x"},
@@ -285,6 +288,7 @@ func TestDocumentsOfWindows(t *testing.T) {
 		{`mshta vbscript:Execute("Set s=GetObject(""winmgmts:"").InstancesOf(""Win32_Service""):close")`, "get-wmiobject Win32_Service"},
 		{`mshta "javascript:GetObject('winmgmts:').ExecQuery('select Name from Win32_Service');close()"`, "get-wmiobject -Query 'select Name from Win32_Service'"},
 		{`rundll32 javascript:"\..\mshtml,RunHTMLApplication ";new ActiveXObject("WScript.Shell").Run("net start")`, "net start"},
+		{`mshta "vbscript:CreateObject(""WScript.Shell"").Run(""cmd /c net start"",0)(window.close)"`, "net start"},
 		{`mshta "javascript:o.ExecQuery('select Name from Win32_Service')"`, ""},
 		{`rundll32 shell32.dll,Control_RunDLL timedate.cpl`, ""},
 	} {

@@ -212,6 +212,31 @@ func readUbus(cmd *Command, args []string, _ scope) {
 	}
 }
 
+// readManaged reads the hosts that a management tool's command is for: its first
+// word.
+func readManaged(cmd *Command, args []string, _ scope) {
+	if i := operand(args, "iufeCELGSNt"); i < len(args) {
+		setRemote(cmd, args[i])
+	}
+}
+
+// readImpacket reads the target of Impacket's tools: domain/user:password@host.
+func readImpacket(cmd *Command, args []string, _ scope) {
+	for _, a := range args {
+		if i := strings.LastIndexByte(a, '@'); i > 0 && !strings.HasPrefix(a, "-") {
+			setRemote(cmd, a[i+1:])
+			return
+		}
+	}
+}
+
+// readManyHosts reads "nxc protocol host... [options]".
+func readManyHosts(cmd *Command, args []string, _ scope) {
+	if len(args) > 1 && !strings.HasPrefix(args[1], "-") {
+		setRemote(cmd, args[1])
+	}
+}
+
 // readCrontab reads crontab: -l lists, everything else acts.
 func readCrontab(cmd *Command, args []string, _ scope) {
 	for i := 0; i < len(args); i++ {

@@ -321,6 +321,13 @@ func literalArguments(text, method string) []string {
 		if literal == "" || literal[0] != '"' && literal[0] != '\'' {
 			continue
 		}
+		if inner, ok := strings.CutPrefix(literal, `""`); ok {
+			// In an argument that stands in quotes itself they are doubled.
+			if end := strings.Index(inner, `""`); end > 0 {
+				out = append(out, inner[:end])
+			}
+			continue
+		}
 		if end := strings.IndexByte(literal[1:], literal[0]); end > 0 {
 			out = append(out, literal[1:end+1])
 		}

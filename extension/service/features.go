@@ -345,6 +345,9 @@ func (f *finder) name(own, driver bool, t tool) {
 			weaken = 1
 		}
 	}
+	if strings.Contains(f.img.lower, `\syswow64\`) {
+		weaken = max(weaken, 0.8) // few services are programs of 32 bits there
+	}
 	if driver {
 		weaken *= 0.5
 	}

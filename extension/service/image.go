@@ -299,7 +299,12 @@ func unixImage(text string) Image {
 		return Image{}
 	}
 	img := Image{Program: words[0], Line: text}
-	if i := strings.IndexAny(text, " \t\r\n"); i >= 0 && words[0] == text[:i] {
+	if head, tail, ok := strings.Cut(text, "/Application Support/"); ok && head == strings.TrimSuffix(words[0], "/Application") {
+		// What joined the words of launchd's list has lost their bounds; this blank is
+		// part of a path.
+		name, args, _ := strings.Cut(tail, " ")
+		img.Program, img.Args = head+"/Application Support/"+name, strings.TrimSpace(args)
+	} else if i := strings.IndexAny(text, " \t\r\n"); i >= 0 && words[0] == text[:i] {
 		img.Args = strings.TrimSpace(text[i:])
 	} else if len(words) > 1 {
 		img.Args = strings.Join(words[1:], " ")

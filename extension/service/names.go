@@ -279,7 +279,7 @@ func (l *lists) randomness(name string) float64 {
 // wordAmong reports whether one of a name's parts is a word: who draws names at
 // random puts none between hyphens.
 func (l *lists) wordAmong(name string) bool {
-	if strings.IndexAny(name, "-_") < 0 {
+	if !strings.ContainsAny(name, "-_") {
 		return false
 	}
 	for part := range strings.FieldsFuncSeq(name, func(r rune) bool { return r == '-' || r == '_' }) {

@@ -101,6 +101,10 @@ func windowsPlace(lower, host string, driver bool) place {
 	if first == "windowsazure" || first == "packages" {
 		return place{"root_directory", 0.85, "the directory of the cloud's agents in the root of the drive"}
 	}
+	switch first {
+	case "gitlab-runner", "actions-runner", "apache24", "xampp", "wamp64":
+		return place{"root_directory", 0.85, "where its vendor says that it goes, in the root of the drive"}
+	}
 	if lower[0] != 'c' {
 		return place{"root_directory", 0.6, "a directory in the root of another drive"}
 	}

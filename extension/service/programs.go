@@ -133,7 +133,7 @@ var tools = map[string]tool{
 
 	"ngrok": {"tunnel_tool", "ngrok"}, "frpc": {"tunnel_tool", "frp"}, "frps": {"tunnel_tool", "frp"}, "chisel": {"tunnel_tool", "chisel"}, "cloudflared": {"tunnel_tool", "Cloudflare's tunnel"},
 	"ligolo": {"tunnel_tool", "Ligolo"}, "ligolo-agent": {"tunnel_tool", "Ligolo"}, "gost": {"tunnel_tool", "gost"}, "stunnel": {"tunnel_tool", "stunnel"}, "tor": {"tunnel_tool", "Tor"}, "3proxy": {"tunnel_tool", "3proxy"}, "rathole": {"tunnel_tool", "rathole"}, "ssf": {"tunnel_tool", "ssf"},
-	"xmrig": {"attack_tool", "the XMRig miner"}, "xmr-stak": {"attack_tool", "a miner"}, "minerd": {"attack_tool", "a miner"}, "cpuminer": {"attack_tool", "a miner"}, "kdevtmpfsi": {"attack_tool", "a miner"}, "kinsing": {"attack_tool", "a miner"},
+	"xmrig": {"attack_tool", "the XMRig miner"}, "xmr-stak": {"attack_tool", "a miner"}, "minerd": {"attack_tool", "a miner"}, "cpuminer": {"attack_tool", "a miner"}, "kdevtmpfsi": {"attack_tool", "a miner"}, "kinsing": {"attack_tool", "a miner"}, "sysdr": {"attack_tool", "the PwnRig miner"}, "bprofr": {"attack_tool", "the PwnRig miner"}, "crondr": {"attack_tool", "the PwnRig miner"}, "initdr": {"attack_tool", "the PwnRig miner"}, "gs-netcat": {"tunnel_tool", "gsocket"}, "gs-dbus": {"tunnel_tool", "gsocket"},
 
 	"f-response-ent": {"forensic_tool", "F-Response"}, "f-response": {"forensic_tool", "F-Response"}, "fresponse service": {"forensic_tool", "F-Response"},
 	"mnemosyne": {"forensic_tool", "a memory imager"}, "mnemosyne_x64": {"forensic_tool", "a memory imager"}, "mnemosyne_x86": {"forensic_tool", "a memory imager"},

@@ -66,6 +66,14 @@ func (f *finder) unixCommands() {
 	case runtime && (inlineCode(f.img.Args) || base == "osascript" && strings.Contains(f.img.Args, "-e")):
 		f.add("inline_code", 1, "%s runs code of its command line", p.is)
 	}
+	if (base == "ssh" || base == "autossh") && f.img.Args != "" {
+		for w := range strings.FieldsSeq(f.img.Args) {
+			if len(w) > 1 && w[0] == '-' && strings.ContainsAny(w[1:], "RDw") && !strings.Contains(w, "=") {
+				f.add("tunnel_tool", 1, "ssh forwards ports or a network (%s)", show(w))
+				break
+			}
+		}
+	}
 	if !shell && !runtime && !env && !interesting(text) && !strings.Contains(text, "/dev/tcp") && base != "nc" && base != "ncat" && base != "socat" && base != "curl" && base != "wget" {
 		return
 	}
