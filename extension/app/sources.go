@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -217,9 +218,12 @@ func (o *onDemand) Read(ctx context.Context, _ string, _ int) (all evidence.Batc
 	spans := o.want[:min(len(o.want), maxAsked)]
 	o.want = o.want[len(spans):]
 	o.mu.Unlock()
-	for _, s := range spans {
+	for i, s := range spans {
 		b, err := o.ask(ctx, s[0], s[1])
 		if err != nil {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			o.want = append(slices.Clone(spans[i:]), o.want[:min(len(o.want), maxWanted-len(spans[i:]))]...) // osquery may be busy
 			return all, err
 		}
 		all.Logons = append(all.Logons, b.Logons...)

@@ -139,6 +139,7 @@ type Engine struct {
 	names    names
 	sessions sessions
 	starts   starts
+	recall   recall
 	sampling sampling
 	states   atomic.Pointer[map[string]State] // of the sources, as of the last cycle
 }
@@ -368,6 +369,7 @@ func (e *Engine) cycle(ctx context.Context, readers []*reader) (more bool, err e
 		return false, err
 	}
 	e.learnSessions(all, h) // who becomes root as the system allows is known at once
+	rejudged := e.rejudge(h, now)
 	young := e.judgeInstalls(installs, h, now, &facts)
 	e.judgeCommands(sightings, young, b, h, now, &facts)
 	for _, c := range contexts {
@@ -381,6 +383,7 @@ func (e *Engine) cycle(ctx context.Context, readers []*reader) (more bool, err e
 	b.Baselines = h.changed
 	b.Health = e.health(readings, matched, now)
 	if b.Empty() {
+		rejudged()
 		return more, nil
 	}
 	if err := e.commit(ctx, b); err != nil {
@@ -389,6 +392,7 @@ func (e *Engine) cycle(ctx context.Context, readers []*reader) (more bool, err e
 		return false, errors.Join(fmt.Errorf("commit a cycle: %w", err), e.openBook(ctx))
 	}
 	e.joined.changed = false
+	rejudged()
 	for k, v := range b.Cursors {
 		e.cursors[k] = v
 	}
@@ -517,10 +521,7 @@ func (e *Engine) complete(ctx context.Context, readings []reading) ([]*evidence.
 		}
 	}
 	for _, p := range all {
-		login := account(p.LoginUser, p.LoginUID)
-		if login == "" && personal(p) {
-			login = p.Username // Windows has one name
-		}
+		login := loginOf(p)
 		if p.LoginSource == "" && (login != "" || p.LogonID != "") {
 			p.LoginSource = e.sessions.from(p.Host, login, p.LogonID, p.Time)
 		}

@@ -66,7 +66,13 @@ func (e *Engine) judgeCommands(fresh []*sighting, young []*incident.Install, b *
 		p := &s.event.Process
 		chain := chainOf(p.Ancestry, p.ParentPID, p.ParentPath, p.ParentCmdLine)
 		around := Surroundings{YoungService: e.youngService(p.Host, chain, p.Time, young), Under: e.under(p.Host, chain, p.Time, facts.Installs), Started: e.starts.before(p.Host, p.Time)}
-		ev, v, err := e.judge(s, h, around, now)
+		var hist History = h
+		var asked *recorder
+		if e.remembers(p.Host) {
+			asked = newRecorder(h)
+			hist = asked
+		}
+		ev, v, err := e.judge(s, hist, around, now)
 		if err != nil {
 			e.opts.Logger.Error("could not judge a process", "source", p.Source, "error", err)
 			continue
@@ -85,7 +91,11 @@ func (e *Engine) judgeCommands(fresh []*sighting, young []*incident.Install, b *
 			b.Rules[id] = st
 		}
 		if v.T1007 {
-			facts.Commands = append(facts.Commands, commandOf(ev, p, v))
+			told := commandOf(ev, p, v)
+			facts.Commands = append(facts.Commands, told)
+			if asked != nil {
+				e.rememberCommand(s, *p, around, asked, told, now)
+			}
 		}
 	}
 }
@@ -146,7 +156,7 @@ func commandOf(ev *store.Event, p *evidence.Process, v Verdict) incident.Command
 		Actor:  actorOf(q, ownPIDs(p.PID, p.Ancestry)),
 		Origin: shown(originOf(p)), PID: q.PID, Path: q.Path, CmdLine: q.CmdLine, Parent: q.ParentPath, ParentCmdLine: q.ParentCmdLine, Canonical: presentAll(v.Canonical), Family: ev.Family, Scope: ev.Scope,
 		Technique: ev.Technique, Remote: ev.RemoteHost, From: q.LoginSource, Elevated: q.Elevated, Container: q.ContainerID, Source: q.Source, EID: q.EID,
-		Verdict:  incident.Verdict{Score: v.Score, Severity: v.Severity, Reasons: v.Reasons, Attribution: v.Attribution, Never: v.Lineage, IOC: v.IOC, Critical: v.Critical, Sensitive: v.Sensitive},
+		Verdict:  commandVerdict(&v),
 		Expected: v.Expected, Tail: v.Tail,
 	}
 }

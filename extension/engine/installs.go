@@ -134,6 +134,7 @@ type pendingInstall struct {
 	row     *store.Install
 	verdict InstallVerdict
 	actor   incident.Actor
+	again   *judgedInstall // nil when it is not to be judged anew
 }
 
 // installs are those of a cycle that no row tells of yet: one for each install, with
@@ -251,7 +252,10 @@ func (e *Engine) judgeInstalls(list []*pendingInstall, h *history, now time.Time
 			ID: x.row.InstallID, Time: in.Time, Host: in.Host, Platform: in.Platform, Actor: x.actor, Action: in.Action, Kind: in.Kind, Name: in.Name,
 			Path: in.Path, Args: in.Args, Image: in.ImagePath, UnitPath: in.UnitPath, Account: in.Account, SHA256: in.SHA256, Package: in.Package,
 			Installer: in.InstallerCmdLine, Source: in.Source, EID: in.EID,
-			Verdict: incident.Verdict{Score: v.Score, Severity: v.Severity, Reasons: v.Reasons, Attribution: v.Attribution, Never: v.Lineage, IOC: v.IOC, Critical: v.Critical, Sensitive: v.Sensitive},
+			Verdict: installVerdict(v),
+		}
+		if x.again != nil {
+			e.rememberInstall(x.again, made, now)
 		}
 		facts.Installs = append(facts.Installs, made)
 		if in.Action == evidence.Created && !v.Attribution.Attributed() {
@@ -285,8 +289,15 @@ func (e *Engine) judgeInstall(x *pendingInstall, h *history, now time.Time, youn
 		in.ImagePath = facts.ImagePath
 	}
 	chain := append([]evidence.Ancestor{{PID: in.InstallerPID, Path: in.InstallerPath, CmdLine: in.InstallerCmdLine}}, in.InstallerAncestry...)
-	x.verdict = e.opts.Judge.JudgeInstall(in, installer, h, Surroundings{YoungService: e.youngService(in.Host, chain, in.Time, young), Visits: e.sessions.visits(in.Host, in.Time),
-		LoginSource: e.sessions.from(in.Host, installerOf(in), in.LogonID, in.Time)}, now)
+	around := Surroundings{YoungService: e.youngService(in.Host, chain, in.Time, young), Visits: e.sessions.visits(in.Host, in.Time),
+		LoginSource: e.sessions.from(in.Host, installerOf(in), in.LogonID, in.Time)}
+	if !e.remembers(in.Host) {
+		x.verdict = e.opts.Judge.JudgeInstall(in, installer, h, around, now)
+		return nil
+	}
+	again := &judgedInstall{install: *in, installer: installer, around: around, history: newRecorder(h)}
+	x.verdict = e.opts.Judge.JudgeInstall(in, installer, again.history, around, now)
+	x.again = again
 	return nil
 }
 

@@ -105,6 +105,7 @@ type Book struct {
 
 	bursts    map[*Burst]bool
 	incidents map[*Incident]bool
+	again     again
 	out       Changed
 }
 
@@ -183,6 +184,7 @@ func (b *Book) Add(f Facts) Changed {
 	b.now = f.Now
 	b.out = Changed{BurstOf: map[string]string{}, IncidentOf: map[string]string{}, Destinations: map[string]Destination{}}
 	b.bursts, b.incidents = map[*Burst]bool{}, map[*Incident]bool{}
+	b.resume()
 	news := b.around(f)
 	// What happened first is known when the next is judged.
 	type item struct {
