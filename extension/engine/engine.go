@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sort"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -475,6 +476,18 @@ func (e *Engine) commit(ctx context.Context, b *store.Batch) error {
 	return e.opts.Store.Commit(ctx, b)
 }
 
+// hostOf is the host that evidence is of: this one where it names none. Windows' event
+// log calls it by its name and domain, everything else by its name alone.
+func (e *Engine) hostOf(platform evidence.Platform, name string) string {
+	if name == "" {
+		return e.opts.Host
+	}
+	if first, domain, full := strings.Cut(name, "."); full && domain != "" && platform == evidence.Windows && strings.EqualFold(first, e.opts.Host) {
+		return e.opts.Host
+	}
+	return name
+}
+
 // complete puts the processes of all sources in the order of time and fills in
 // what another event tells: users' names, the parent, the ancestry. What was told of
 // before is apart.
@@ -487,9 +500,7 @@ func (e *Engine) complete(ctx context.Context, readings []reading) ([]*evidence.
 	}
 	sort.SliceStable(all, func(i, j int) bool { return all[i].Time < all[j].Time })
 	for _, p := range all {
-		if p.Host == "" {
-			p.Host = e.opts.Host
-		}
+		p.Host = e.hostOf(p.Platform, p.Host)
 	}
 	for _, r := range readings {
 		for i := range r.batch.Logons {
@@ -530,9 +541,14 @@ func (e *Engine) complete(ctx context.Context, readings []reading) ([]*evidence.
 	// A parent and its child often share a second, in either order of arrival:
 	// remember first, then look up.
 	for _, p := range all {
-		e.lineage.remember(p)
+		if !scriptBlock(p) {
+			e.lineage.remember(p)
+		}
 	}
 	for _, p := range all {
+		if scriptBlock(p) {
+			e.lineage.within(p)
+		}
 		e.lineage.complete(p)
 		if p.LoginUser == "" && p.LoginUID == "" && p.ContainerID == "" {
 			p.LoginUser = e.lineage.caller(p)

@@ -225,12 +225,15 @@ func (e *Engine) around(ctx context.Context, readings []reading, h *history, now
 		for i := range r.batch.Logons {
 			l := &r.batch.Logons[i]
 			facts.Logons = append(facts.Logons, incident.Logon{Time: l.Time, Host: shown(l.Host), Username: shown(l.Username), Type: shown(l.Type), From: shown(l.From),
-				LogonID: shown(l.LogonID), TTY: shown(l.TTY), Failed: l.Failed, Source: shown(l.Source), EID: shown(l.EID)})
+				LogonID: shown(l.LogonID), TTY: shown(l.TTY), Failed: l.Failed, Privileged: l.Platform == evidence.Windows && l.Privileged == evidence.Yes, Source: shown(l.Source), EID: shown(l.EID)})
 			if a := remoteAddr(l.From); a != "" && !l.Failed {
 				e.hourly(l.Username, familyFrom(a), l.Time, h)
 			}
 			if !l.Failed && l.Type != "network" && l.Type != "service" && l.Type != "batch" {
 				e.hourly(l.Username, familySession, l.Time, h)
+				if l.Platform == evidence.Windows && l.Privileged == evidence.Yes {
+					e.hourly(l.Username, familyRoot, l.Time, h) // as an elevated process would tell
+				}
 			}
 		}
 		for i := range r.batch.Changes {
@@ -250,9 +253,7 @@ func (e *Engine) around(ctx context.Context, readings []reading, h *history, now
 // fill fills in the host, and the name of a user id: as this host has it, or as the
 // evidence tells.
 func (e *Engine) fill(ctx context.Context, platform evidence.Platform, host, username *string, uid string) {
-	if *host == "" {
-		*host = e.opts.Host
-	}
+	*host = e.hostOf(platform, *host)
 	if *username == "" && e.opts.Users != nil {
 		*username = e.opts.Users.Name(ctx, uid)
 	}
@@ -267,7 +268,7 @@ func (e *Engine) connectionOf(c *evidence.Connection, h *history, now time.Time)
 	if r, ok := e.lineage.find(c.Host, c.PID, c.Time); ok {
 		p = e.processOf(&r, c.Platform)
 		p.UID = c.UID
-		if c.Path == "" {
+		if c.Path == "" || byDevice(c.Path) && winargv.Base(c.Path) == winargv.Base(r.path) {
 			c.Path = r.path
 		}
 		if c.CmdLine == "" {
@@ -293,6 +294,13 @@ func (e *Engine) connectionOf(c *evidence.Connection, h *history, now time.Time)
 		Actor:   actorOf(&p, ownPIDs(c.PID, p.Ancestry)),
 		Verdict: v,
 	}
+}
+
+// byDevice reports a path of Windows' kernel, which names a device for a drive: as event
+// 5156 has it.
+func byDevice(path string) bool {
+	const device = `\device\`
+	return len(path) > len(device) && strings.EqualFold(path[:len(device)], device)
 }
 
 // learnSessions learns in which hours people work here, from where, and who becomes

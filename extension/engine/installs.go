@@ -144,9 +144,7 @@ func (e *Engine) installs(ctx context.Context, readings []reading, now time.Time
 	for _, r := range readings {
 		for i := range r.batch.Installs {
 			in := &r.batch.Installs[i]
-			if in.Host == "" {
-				in.Host = e.opts.Host
-			}
+			in.Host = e.hostOf(in.Platform, in.Host)
 			all = append(all, in)
 		}
 	}
@@ -182,7 +180,10 @@ func installIdentity(in *evidence.Install) int64 {
 	h := sha256.New()
 	facts := installFacts(in)
 	img := service.NormalizeImagePath(facts.ImagePath, facts.Kind)
-	name := ""
+	name, as := "", in.Account
+	if !facts.Kind.Unix() {
+		as = "" // Sysmon's registry events do not tell it
+	}
 	switch {
 	case facts.Kind.Unix():
 		name = strings.TrimSuffix(in.Name, ".service")
@@ -193,7 +194,7 @@ func installIdentity(in *evidence.Install) int64 {
 		// Event 7045 has the display name where 4697 has the name: the command line,
 		// and the moment, tell that they are one.
 	}
-	fmt.Fprintf(h, "%s\x00%s\x00%s\x00%s\x00%s\x00%s", strings.ToLower(in.Host), in.Action, name, in.Account, strings.ToLower(img.Program), img.Args)
+	fmt.Fprintf(h, "%s\x00%s\x00%s\x00%s\x00%s\x00%s", strings.ToLower(in.Host), in.Action, name, as, strings.ToLower(img.Program), img.Args)
 	if in.Action == evidence.Modified {
 		fmt.Fprintf(h, "\x00%q", in.Changes)
 	}
@@ -205,9 +206,18 @@ func mergeInstall(to, from *evidence.Install) {
 	if !strings.Contains(","+to.Source+",", ","+from.Source+",") {
 		to.Source += "," + from.Source
 	}
+	if to.Platform == evidence.Windows && !strings.EqualFold(to.Name, from.Name) {
+		// Commands need the name of the key; event 7045 has the display name.
+		switch {
+		case keyed(from) && !keyed(to):
+			to.Name, to.DisplayName = from.Name, nonEmpty(from.DisplayName, to.Name)
+		case keyed(to) && !keyed(from) && to.DisplayName == "":
+			to.DisplayName = from.Name
+		}
+	}
 	for _, f := range []struct{ to, from *string }{
 		{&to.DisplayName, &from.DisplayName}, {&to.Path, &from.Path}, {&to.Args, &from.Args}, {&to.ServiceDLL, &from.ServiceDLL},
-		{&to.ServiceType, &from.ServiceType}, {&to.StartType, &from.StartType}, {&to.UnitPath, &from.UnitPath},
+		{&to.ServiceType, &from.ServiceType}, {&to.StartType, &from.StartType}, {&to.Account, &from.Account}, {&to.UnitPath, &from.UnitPath},
 		{&to.InstallerPath, &from.InstallerPath}, {&to.InstallerCmdLine, &from.InstallerCmdLine}, {&to.InstallerUID, &from.InstallerUID},
 		{&to.InstallerUsername, &from.InstallerUsername}, {&to.LoginUser, &from.LoginUser}, {&to.LogonID, &from.LogonID}, {&to.Session, &from.Session},
 		{&to.Package, &from.Package}, {&to.SHA256, &from.SHA256}, {&to.Signer, &from.Signer},
@@ -234,6 +244,13 @@ func mergeInstall(to, from *evidence.Install) {
 	if len(to.Signs) == 0 {
 		to.Signs = from.Signs
 	}
+}
+
+// keyed reports whether an install of Windows' is named by its key in the registry: by 4697
+// and the registry, which have its type as a number or not at all, and by the list of
+// services, which has it in capitals. Event 7045 has it in words.
+func keyed(in *evidence.Install) bool {
+	return strings.HasPrefix(in.ServiceType, "0x") || in.ServiceType == strings.ToUpper(in.ServiceType)
 }
 
 // judgeInstalls finds out who installed what, scores it, and hands it to facts. It

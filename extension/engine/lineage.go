@@ -321,6 +321,32 @@ func (l *lineage) chainOf(child remembered) (out []evidence.Ancestor) {
 	return out
 }
 
+// scriptBlock reports what PowerShell ran within a process of its own that goes on: no
+// process started.
+func scriptBlock(p *evidence.Process) bool {
+	return p.Platform == evidence.Windows && p.ParentPID == 0 && p.Path == "powershell.exe" && p.PID > 0
+}
+
+// within fills in what the process that a script block ran in tells.
+func (l *lineage) within(p *evidence.Process) {
+	r, ok := l.find(p.Host, p.PID, p.Time)
+	if !ok {
+		return
+	}
+	if b := winargv.Base(r.path); b == "powershell" || b == "pwsh" {
+		p.Path = r.path
+	}
+	p.ParentPID, p.ParentPath, p.ParentCmdLine = r.parent, r.parentPath, r.parentCmdline
+	for _, f := range []struct {
+		to   *string
+		from string
+	}{{&p.Username, r.username}, {&p.UID, r.uid}, {&p.LoginUser, r.loginUser}, {&p.LoginUID, r.loginUID}, {&p.Session, r.session}, {&p.LogonID, r.logonID}, {&p.LoginSource, r.loginSource}, {&p.CWD, r.cwd}} {
+		if *f.to == "" {
+			*f.to = f.from
+		}
+	}
+}
+
 // caller is who called sudo or its like, where the source tells of root alone: the
 // user of the nearest ancestor above it.
 func (l *lineage) caller(p *evidence.Process) string {

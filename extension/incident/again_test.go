@@ -85,3 +85,29 @@ func TestRejudgeTakesBack(t *testing.T) {
 		t.Errorf("told of what is not there: %+v", more)
 	}
 }
+
+// TestRightsOfALogon: what Windows gave a logon is in the timeline, and among what the
+// incident's own accounts may do.
+func TestRightsOfALogon(t *testing.T) {
+	b := NewBook(Default())
+	got := b.Add(Facts{Now: t0 + 10, Commands: []Command{command0("c", t0, `CORP\al`, 45)}, Logons: []Logon{
+		{Time: t0 - 5, Host: "h", Username: `CORP\al`, Type: "remote_interactive", From: "10.0.0.1", Privileged: true},
+		{Time: t0 - 4, Host: "h", Username: `CORP\bo`, Type: "network", From: "10.0.0.2", Failed: true},
+	}})
+	if len(got.Incidents) != 1 {
+		t.Fatalf("%d incidents", len(got.Incidents))
+	}
+	x := got.Incidents[0]
+	var lines []string
+	for _, e := range x.Timeline() {
+		if e.Kind == "logon" {
+			lines = append(lines, e.Subject+": "+e.Detail)
+		}
+	}
+	if len(lines) != 2 || lines[0] != `logon of CORP\al: remote_interactive, from 10.0.0.1, with administrator's rights` || lines[1] != `failed logon of CORP\bo: network, from 10.0.0.2` {
+		t.Errorf("the timeline: %q", lines)
+	}
+	if a := x.accounts(); len(a.Evidence) != 1 || a.Evidence[0] != `CORP\al logged on with administrator's rights` {
+		t.Errorf("what the accounts may do: %+v", a)
+	}
+}

@@ -169,8 +169,10 @@ type Logon struct {
 	LogonID  string `json:"logon_id,omitempty"`
 	TTY      string `json:"tty,omitempty"`
 	Failed   bool   `json:"failed,omitempty"`
-	Source   string `json:"source,omitempty"`
-	EID      string `json:"eid,omitempty"`
+	// Privileged says that Windows gave it administrator's rights.
+	Privileged bool   `json:"privileged,omitempty"`
+	Source     string `json:"source,omitempty"`
+	EID        string `json:"eid,omitempty"`
 }
 
 // Change is a change to the host around an incident.

@@ -77,7 +77,11 @@ func (x *Incident) Timeline() []Entry {
 		if l.Failed {
 			what = "failed logon"
 		}
-		add(Entry{Time: l.Time, Kind: "logon", Subject: what + " of " + l.Username, Detail: strings.TrimPrefix(tail(l.Type, l.From, "from ")+tail("", l.TTY, "on "), ", "), Score: -1, Source: l.Source, EID: l.EID})
+		rights := ""
+		if l.Privileged {
+			rights = ", with administrator's rights"
+		}
+		add(Entry{Time: l.Time, Kind: "logon", Subject: what + " of " + l.Username, Detail: strings.TrimPrefix(tail(l.Type, l.From, "from ")+tail("", l.TTY, "on ")+rights, ", "), Score: -1, Source: l.Source, EID: l.EID})
 	}
 	for _, c := range x.Changes {
 		add(Entry{Time: c.Time, Kind: "change", Subject: c.Kind + ": " + c.Subject, Detail: strings.TrimPrefix(tail(c.Detail, c.Username, "by "), ", "), Score: -1, Source: c.Source, EID: c.EID})

@@ -274,6 +274,15 @@ func (x *Incident) accounts() Answer {
 			ans.Evidence = append(ans.Evidence, fmt.Sprintf("%s runs as %s", in.Name, in.Account))
 		}
 	}
+	var admins []string
+	for _, l := range x.Logons {
+		if l.Privileged && x.own(l.Username) {
+			admins = include(admins, l.Username, 16)
+		}
+	}
+	for _, name := range admins {
+		ans.Evidence = append(ans.Evidence, name+" logged on with administrator's rights")
+	}
 	ans.Answer = "No account is known."
 	if len(names) > 0 {
 		ans.Answer = strings.Join(names, ", ") + "."

@@ -240,6 +240,8 @@ func etwRow(r *Row, when int64, b *evidence.Batch) {
 		case "0":
 			p.Elevated = evidence.No
 		}
+	} else {
+		p.Elevated = winevent.Elevated(p.IntegrityLevel)
 	}
 	b.Processes = append(b.Processes, p)
 }

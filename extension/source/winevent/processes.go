@@ -21,7 +21,7 @@ func (*Reader) process(e *Event, b *evidence.Batch) {
 			p.LogonID = id
 		}
 	}
-	p.Elevated = elevated(p.IntegrityLevel)
+	p.Elevated = Elevated(p.IntegrityLevel)
 	switch e.text("TokenElevationType") {
 	case "%%1937", "TokenElevationTypeFull (2)":
 		p.Elevated = evidence.Yes
@@ -41,7 +41,7 @@ func (*Reader) sysmonProcess(e *Event, b *evidence.Batch) {
 		Username: e.text("User"), LogonID: e.logonID("LogonId"), Session: e.text("TerminalSessionId"),
 		IntegrityLevel: e.text("IntegrityLevel"),
 	}
-	p.Elevated = elevated(p.IntegrityLevel)
+	p.Elevated = Elevated(p.IntegrityLevel)
 	add(b, p)
 }
 

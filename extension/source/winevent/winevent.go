@@ -366,7 +366,8 @@ func clip(s string) string {
 
 func base(path string) string { return path[strings.LastIndexAny(path, `\/`)+1:] }
 
-func elevated(level string) evidence.Tristate {
+// Elevated says what an integrity level tells of administrator's rights.
+func Elevated(level string) evidence.Tristate {
 	switch level {
 	case "High", "System":
 		return evidence.Yes
