@@ -6,6 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Exact says that it is the processor's time that is measured.
+const Exact = true
+
 func spent() time.Duration      { return clock(unix.CLOCK_THREAD_CPUTIME_ID) }
 func spentByAll() time.Duration { return clock(unix.CLOCK_PROCESS_CPUTIME_ID) }
 
