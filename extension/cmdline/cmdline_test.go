@@ -120,6 +120,12 @@ func TestFacts(t *testing.T) {
 		{in: windows(`py -3 -c "import subprocess; print(subprocess.check_output(['sc','query']))"`), canonical: "sc query", verb: "query", wrappers: "py"},
 		{in: windows(`python -c "import wmi; print([s.Name for s in wmi.WMI().Win32_Service()])"`), canonical: "get-service", wrappers: "python"},
 		{in: linux(`osascript -l JavaScript -e 'app.doShellScript("launchctl list")'`), canonical: "launchctl list", verb: "list", wrappers: "osascript"},
+		{in: windows(`powershell "[Diagnostics.Process]::Start('cmd.exe','/c sc query')"`), canonical: "sc query", verb: "query", wrappers: "powershell process cmd"},
+		{in: windows(`powershell "[Diagnostics.Process]::Start($x)"`), canonical: "[diagnostics.process] $x", verb: "start", wrappers: "powershell"},
+		{in: windows(`powershell "(New-Object -ComObject WScript.Shell).Run('net start',0)"`), canonical: "net start", verb: "start", wrappers: "powershell start-process"},
+		{in: windows(`powershell "$s=New-Object -Com WScript.Shell; $s.Exec('\"C:\Windows\System32\sc.exe\" query').StdOut.ReadAll()"`), canonical: "sc query", verb: "query", wrappers: "powershell start-process"},
+		{in: windows(`powershell "$m.Document.ActiveView.ExecuteShellCommand('sc.exe',$null,'query','7')"`), canonical: "sc query", verb: "query", wrappers: "powershell start-process"},
+		{in: windows(`powershell "$m.Document.Application.ShellExecute('cmd.exe','/c sc query','C:\',$null,0)"`), canonical: "sc query", verb: "query", wrappers: "powershell start-process cmd"},
 		// Quoting that a source has lost.
 		{in: audited("/usr/bin/bash", "bash", "-c", "systemctl list-units --all"), canonical: "systemctl list-units --all", verb: "list-units", wrappers: "bash"},
 		{in: audited("/usr/bin/bash", "bash", "-c", "echo 'a; systemctl list-units'"), canonical: "echo 'a; systemctl list-units'", wrappers: "bash"},

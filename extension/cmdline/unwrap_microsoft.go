@@ -358,6 +358,15 @@ func wmicGlobals(args []string) (remote string, next int) {
 func (p *parser) unwrapCmdlet(tool string, c dialect.Simple, s scope) bool {
 	args := c.Argv[1:]
 	in := s.inside(tool)
+	switch strings.ToLower(c.Argv[0]) {
+	case "[system.diagnostics.process]::start", "[diagnostics.process]::start":
+		// Without literals the type shows nothing of what runs.
+		if len(args) == 0 || args[0] == "" || strings.ContainsAny(args[0][:1], "$(@") {
+			return false
+		}
+		in = s.inside("process")
+		return p.line(windowsLine(args[:1])+" "+strings.Join(args[1:min(2, len(args))], ""), in)
+	}
 	switch tool {
 	case "invoke-expression":
 		in = in.marked(dialect.InvokeString)

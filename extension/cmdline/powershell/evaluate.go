@@ -712,6 +712,11 @@ func (p *parser) invoke(v value, name string, static bool) value {
 		p.emit(i, argv, args[0].allBits(), p.s[start:p.pos])
 		return value{cmd: i + 1}
 	}
+	if argv := p.launched(v, low, args); argv != nil {
+		i := p.begin()
+		p.emit(i, argv, args[0].allBits(), p.s[start:p.pos])
+		return value{cmd: i + 1}
+	}
 	if v.kind == kindMethod {
 		if low != "invoke" || len(v.list) != 1 {
 			return value{}
@@ -739,6 +744,41 @@ func (p *parser) invoke(v value, name string, static bool) value {
 		}
 	}
 	return value{cmd: v.cmd}
+}
+
+// launched is the Start-Process that a method of a scripting object comes to:
+// WScript.Shell's Run and Exec take a line, the shell's ShellExecute a program and
+// its arguments, MMC's ExecuteShellCommand these around a directory.
+func (p *parser) launched(v value, low string, args []value) []string {
+	if len(args) == 0 || !args[0].scalar() {
+		return nil
+	}
+	file, rest := args[0].String(), ""
+	switch low {
+	case "run", "exec":
+		if v.cmd == 0 || p.mute > 0 || !slices.ContainsFunc(p.out[v.cmd-1].Argv, func(a string) bool { return strings.EqualFold(a, "WScript.Shell") }) {
+			return nil
+		}
+		if inner, ok := strings.CutPrefix(strings.TrimSpace(file), `"`); ok {
+			file, rest, _ = strings.Cut(inner, `"`)
+		} else {
+			file, rest, _ = strings.Cut(strings.TrimSpace(file), " ")
+		}
+	case "shellexecute":
+		if len(args) > 1 && args[1].scalar() {
+			rest = args[1].String()
+		}
+	case "executeshellcommand":
+		if len(args) > 2 && args[2].scalar() {
+			rest = args[2].String()
+		}
+	default:
+		return nil
+	}
+	if rest = strings.TrimSpace(rest); rest == "" {
+		return []string{"Start-Process", file}
+	}
+	return []string{"Start-Process", file, rest}
 }
 
 // invokeCommand is a method of $ExecutionContext.InvokeCommand.
