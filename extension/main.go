@@ -24,6 +24,7 @@ import (
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 	"github.com/osquery-rollcall/rollcall/extension/host"
 	"github.com/osquery-rollcall/rollcall/extension/lifecycle"
+	"github.com/osquery-rollcall/rollcall/extension/logline"
 	"github.com/osquery-rollcall/rollcall/extension/source/core"
 	"github.com/osquery-rollcall/rollcall/extension/source/proc"
 	"github.com/osquery-rollcall/rollcall/extension/source/self"
@@ -57,7 +58,7 @@ func main() {
 	signal.Ignore(syscall.SIGPIPE)
 	if err := run(os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		if !errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintln(os.Stderr, "rollcall.ext:", err)
+			fmt.Fprintln(logline.Writer(os.Stderr), "rollcall.ext:", err)
 			os.Exit(1)
 		}
 	}
@@ -102,7 +103,7 @@ func run(args []string, stdout, stderr io.Writer) error {
 	if *verbose {
 		level = hclog.Debug
 	}
-	log := hclog.New(&hclog.LoggerOptions{Name: "rollcall", Level: level, Output: stderr})
+	log := hclog.New(&hclog.LoggerOptions{Name: "rollcall", Level: level, Output: logline.Writer(stderr)})
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	return serve(ctx, log, *socket, *configFile, *stateDir, time.Duration(*timeout)*time.Second, time.Duration(*interval)*time.Second)

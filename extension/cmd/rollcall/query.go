@@ -17,6 +17,7 @@ import (
 	"github.com/osquery-rollcall/rollcall/extension/cmd/rollcall/term"
 	"github.com/osquery-rollcall/rollcall/extension/engine"
 	"github.com/osquery-rollcall/rollcall/extension/host"
+	"github.com/osquery-rollcall/rollcall/extension/logline"
 	"github.com/osquery-rollcall/rollcall/extension/source/proc"
 	"github.com/osquery-rollcall/rollcall/extension/sqlshell"
 	"github.com/osquery-rollcall/rollcall/extension/sqlshell/repl"
@@ -85,7 +86,7 @@ func (f *sessionFlags) open(ctx context.Context, env *environment) (*session, er
 	if f.verbose {
 		level = hclog.Debug
 	}
-	log := hclog.New(&hclog.LoggerOptions{Name: "rollcall", Level: level, Output: env.stderr})
+	log := hclog.New(&hclog.LoggerOptions{Name: "rollcall", Level: level, Output: logline.Writer(env.stderr)})
 	life, cancel := context.WithCancel(ctx)
 	s := &session{cancel: cancel}
 	var err error
