@@ -82,7 +82,7 @@ func (e *Engine) due(readers []*reader, now time.Time) []*reader {
 	for _, r := range readers {
 		p, ok := r.source.(Patient)
 		age := now.Sub(r.begun)
-		if level >= brake.Deferring && ok && p.Patient() && age >= 0 && age < brake.Patience && r.pending == nil {
+		if level >= brake.Deferring && ok && p.Patient() && !r.more && age >= 0 && age < brake.Patience && r.pending == nil {
 			e.braking.put(r.source.Name())
 			continue
 		}

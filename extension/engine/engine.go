@@ -131,6 +131,7 @@ type Engine struct {
 	braking braking
 	since   time.Time
 	lineage *lineage
+	moments moments // of this cycle
 	echoes  *echoes
 	joined  joined
 	book    *incident.Book
@@ -345,6 +346,7 @@ func (e *Engine) cycle(ctx context.Context, readers []*reader) (more bool, err e
 			b.Gaps[name] = r.batch.Gaps
 		}
 		more = more || r.batch.More
+		r.reader.more = r.batch.More
 		e.records += r.batch.Read
 		e.largest = max(e.largest, r.batch.Read)
 	}
@@ -370,6 +372,7 @@ func (e *Engine) cycle(ctx context.Context, readers []*reader) (more bool, err e
 		return false, err
 	}
 	e.learnSessions(all, h) // who becomes root as the system allows is known at once
+	e.moments = nil // processes came since
 	rejudged := e.rejudge(h, now)
 	young := e.judgeInstalls(installs, h, now, &facts)
 	e.judgeCommands(sightings, young, b, h, now, &facts)

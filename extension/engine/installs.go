@@ -333,19 +333,46 @@ func (e *Engine) installer(in *evidence.Install) *evidence.Process {
 	if in.InstallerPID != 0 || in.InstallerCmdLine != "" {
 		return nil // the source knows better than a guess
 	}
-	near := e.lineage.around(in.Host, in.Time, installerBefore, installerAfter, installerMost)
-	if len(near) == 0 {
-		return nil
-	}
-	candidates := make([]evidence.Process, len(near))
-	for i := range near {
-		candidates[i] = e.processOf(&near[i], in.Platform)
-	}
-	best, _ := service.Installer(in, candidates)
+	c := e.candidates(in)
+	best, _ := c.Installer(in)
 	if best < 0 {
 		return nil
 	}
-	return &candidates[best]
+	found := c.List[best]
+	return &found
+}
+
+// maxMoments bounds for how many moments of a cycle the candidates are kept.
+const maxMoments = 16
+
+// moments are the candidates by the moment that they are of.
+type moments map[moment]*service.Candidates
+
+// moment is where and when services appeared.
+type moment struct {
+	host     string
+	at       int64
+	platform evidence.Platform
+}
+
+// candidates are the processes that may have made an install. Those of one moment are
+// found and understood once: a thousand services of one second cost what one does.
+func (e *Engine) candidates(in *evidence.Install) *service.Candidates {
+	key := moment{in.Host, in.Time, in.Platform}
+	if c := e.moments[key]; c != nil {
+		return c
+	}
+	near := e.lineage.around(in.Host, in.Time, installerBefore, installerAfter, installerMost)
+	list := make([]evidence.Process, len(near))
+	for i := range near {
+		list[i] = e.processOf(&near[i], in.Platform)
+	}
+	if e.moments == nil || len(e.moments) >= maxMoments {
+		e.moments = moments{}
+	}
+	c := service.NewCandidates(list)
+	e.moments[key] = c
+	return c
 }
 
 func (e *Engine) processOf(r *remembered, platform evidence.Platform) evidence.Process {

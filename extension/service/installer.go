@@ -38,7 +38,43 @@ const (
 // were seen around its time. best is its place in candidates, -1 when none fits;
 // why says in words what it did.
 func Installer(in *evidence.Install, candidates []evidence.Process) (best int, why string) {
+	return NewCandidates(candidates).Installer(in)
+}
+
+// Candidates are processes that may have made services, each understood once however
+// many those are. They are not safe for concurrent use.
+type Candidates struct {
+	List   []evidence.Process
+	parsed map[parsing]*cmdline.Result
+}
+
+// parsing is one process, understood for a platform.
+type parsing struct {
+	candidate int
+	platform  evidence.Platform
+}
+
+// NewCandidates returns the candidates of a list, which stays theirs.
+func NewCandidates(list []evidence.Process) *Candidates {
+	return &Candidates{List: list, parsed: map[parsing]*cmdline.Result{}}
+}
+
+func (c *Candidates) understand(i int, platform evidence.Platform) *cmdline.Result {
+	key := parsing{i, platform}
+	res := c.parsed[key]
+	if res == nil {
+		p := &c.List[i]
+		r := cmdline.Parse(cmdline.Input{Text: p.CmdLine, Platform: platform, Path: p.Path, CWD: p.CWD, OriginalFileName: p.OriginalFileName, ArgsJoined: p.ArgsJoined})
+		res = &r
+		c.parsed[key] = res
+	}
+	return res
+}
+
+// Installer is as the function of that name.
+func (c *Candidates) Installer(in *evidence.Install) (best int, why string) {
 	best = -1
+	candidates := c.List
 	var order []int
 	for i := range candidates {
 		p := &candidates[i]
@@ -58,7 +94,7 @@ func Installer(in *evidence.Install, candidates []evidence.Process) (best int, w
 	most := 0.0
 	for _, i := range order {
 		p := &candidates[i]
-		f := t.judge(p)
+		f := t.judge(p, func() *cmdline.Result { return c.understand(i, in.Platform) })
 		if f.strength == 0 {
 			continue
 		}
@@ -205,7 +241,7 @@ func (t *target) named(word string) bool {
 func (t *target) namedIn(words []string) bool { return slices.ContainsFunc(words, t.named) }
 
 // judge is the best fit of what a process runs.
-func (t *target) judge(p *evidence.Process) fit {
+func (t *target) judge(p *evidence.Process, understand func() *cmdline.Result) fit {
 	if t.in.InstallerPID != 0 && p.PID == t.in.InstallerPID {
 		return fit{fitsExactly + 1, "the event names this process", beforeEditor}
 	}
@@ -215,7 +251,7 @@ func (t *target) judge(p *evidence.Process) fit {
 			best = f
 		}
 	}
-	res := cmdline.Parse(cmdline.Input{Text: p.CmdLine, Platform: t.in.Platform, Path: p.Path, CWD: p.CWD, OriginalFileName: p.OriginalFileName, ArgsJoined: p.ArgsJoined})
+	res := understand()
 	for i := range res.Commands {
 		c := &res.Commands[i]
 		f := t.command(p, c)
