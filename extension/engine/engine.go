@@ -372,7 +372,7 @@ func (e *Engine) cycle(ctx context.Context, readers []*reader) (more bool, err e
 		return false, err
 	}
 	e.learnSessions(all, h) // who becomes root as the system allows is known at once
-	e.moments = nil // processes came since
+	e.moments = nil         // processes came since
 	rejudged := e.rejudge(h, now)
 	young := e.judgeInstalls(installs, h, now, &facts)
 	e.judgeCommands(sightings, young, b, h, now, &facts)
