@@ -118,9 +118,7 @@ type Events struct {
 	// time that passed.
 	lastThrough int64
 	lastAt      time.Duration
-	// processes is how many the last Read told of: the next has room for as many, since
-	// growing into it takes three times the memory.
-	processes int
+	told        told
 }
 
 func newEvents(f feed, q Querier, clock Clock, g gate) *Events {
@@ -179,7 +177,7 @@ func (e *Events) Read(ctx context.Context, text string, limit int) (evidence.Bat
 	if err != nil {
 		return evidence.Batch{}, e.gate.unavailable(ctx, err)
 	}
-	e.processes = len(read.batch.Processes)
+	e.told.note(len(read.batch.Processes), read.goesOn, begin)
 	e.warn(read.mapper.done(&read.batch), &read.batch)
 	read.batch.More = len(cur.Todo) > 0
 	read.batch.Cursor, err = cur.text()
@@ -189,11 +187,12 @@ func (e *Events) Read(ctx context.Context, text string, limit int) (evidence.Bat
 // attempt reads what came since the cursor.
 func (e *Events) attempt(ctx context.Context, text string, limit int) (*cursor, *reading, error) {
 	read := &reading{limit: limit, mapper: e.feed.mapper(e.gate.caps)}
-	if n := min(e.processes+e.processes/8, limit); n > 0 {
+	cur, gaps, goesOn := e.resume(text)
+	read.batch.Gaps, read.goesOn = gaps, goesOn
+	_, now := e.clock()
+	if n := min(e.told.expect(goesOn, now), limit); n > 0 {
 		read.batch.Processes = make([]evidence.Process, 0, n)
 	}
-	cur, gaps := e.resume(text)
-	read.batch.Gaps = gaps
 	return cur, read, e.drain(ctx, cur, read)
 }
 
@@ -203,6 +202,36 @@ type reading struct {
 	mapper mapper
 	limit  int
 	taken  int
+	goesOn bool // with what another Read has left
+}
+
+// told is how much the reads told of lately, so that the next has room for as much:
+// growing into it takes three times the memory.
+type told struct {
+	rate float64       // processes a second, of the reads that began anew
+	last time.Duration // when the last of them did, 0 for never
+	rest int           // processes of the last read that went on with what another had left
+}
+
+// note takes in a read that began at now. A rate is forgotten slowly.
+func (t *told) note(processes int, goesOn bool, now time.Duration) {
+	if goesOn {
+		t.rest = processes
+		return
+	}
+	if passed := (now - t.last).Seconds(); t.last > 0 && passed >= 1 {
+		t.rate = max(float64(processes)/passed, t.rate*15/16)
+	}
+	t.last = now
+}
+
+// expect is how many processes a read at now will tell of, with some room to spare.
+func (t *told) expect(goesOn bool, now time.Duration) int {
+	n := float64(t.rest)
+	if !goesOn {
+		n = t.rate * (now - t.last).Seconds()
+	}
+	return int(n * 9 / 8)
 }
 
 // warn reports what a mapper has to say as a gap: not too often.
@@ -215,8 +244,9 @@ func (e *Events) warn(warning string, b *evidence.Batch) {
 	b.Gaps = append(b.Gaps, evidence.Gap{From: wall, To: wall, Reason: warning})
 }
 
-// resume reads the cursor and plans what to read.
-func (e *Events) resume(text string) (*cursor, []evidence.Gap) {
+// resume reads the cursor and plans what to read, unless it goes on with what another
+// Read has left.
+func (e *Events) resume(text string) (cur *cursor, gaps []evidence.Gap, goesOn bool) {
 	wall, mono := e.clock()
 	now := min(max(wall, 0), maxTime)
 	expiry := e.feed.expiry(e.gate.caps)
@@ -228,11 +258,11 @@ func (e *Events) resume(text string) (*cursor, []evidence.Gap) {
 			gaps = []evidence.Gap{{From: from, To: from, Reason: "the stored cursor could not be read; reading began again with what osquery still holds"}}
 		}
 		e.lastThrough, e.lastAt = now, mono
-		return &cursor{Version: 1, Next: now, Todo: []span{{From: from, To: now}}, Started: e.gate.caps.StartTime}, gaps
+		return &cursor{Version: 1, Next: now, Todo: []span{{From: from, To: now}}, Started: e.gate.caps.StartTime}, gaps, false
 	}
-	gaps := e.restarted(cur, now)
+	gaps = e.restarted(cur, now)
 	if len(cur.Todo) > 0 {
-		return cur, gaps
+		return cur, gaps, true
 	}
 
 	// Time as it passed; unknown (negative) after a restart of ours.
@@ -280,7 +310,7 @@ func (e *Events) resume(text string) (*cursor, []evidence.Gap) {
 	default:
 		cur.Todo = []span{cur.begin(max(now, cur.Through))}
 	}
-	return cur, gaps
+	return cur, gaps, false
 }
 
 // restarted is the gap of an osquery that is not the one that was read before.
