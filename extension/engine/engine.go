@@ -301,6 +301,7 @@ func (e *Engine) collect(ctx context.Context, readers []*reader) error {
 	for round := 0; round < maxRounds; round++ {
 		e.opts.Brake.Begin(e.opts.Now())
 		more, err := e.cycle(ctx, readers)
+		e.lineage.rest()
 		wait := e.opts.Brake.Done(e.opts.Now(), e.largest, more)
 		e.waiting = wait && more && err == nil
 		if err != nil || !more || wait {

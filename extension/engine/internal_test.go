@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -103,13 +104,13 @@ func TestLineageIsBounded(t *testing.T) {
 		p.CmdLine = long
 		l.remember(p)
 	}
-	if len(l.ring) != maxProcesses || len(l.byPID) != maxProcesses {
-		t.Errorf("%d entries, %d indexed", len(l.ring), len(l.byPID))
+	// Half a piece may be lost to each.
+	if least := maxPieces * pieceBytes / 2 / (maxRemembered + 128); len(l.ring) != maxProcesses || len(l.byPID) < least {
+		t.Errorf("%d entries, %d indexed of at least %d", len(l.ring), len(l.byPID), least)
 	}
-	for pid, i := range l.byPID {
-		if l.ring[i].key() != pid || len(l.ring[i].unpack().cmdline) > maxRemembered {
-			t.Fatalf("process %v is at an entry of %d with %d bytes", pid, l.ring[i].pid, len(l.ring[i].unpack().cmdline))
-		}
+	checkLineage(t, l)
+	if r, ok := l.find("", n-1000, n-1000); !ok || r.cmdline != long[:maxRemembered] || r.path != "/p" {
+		t.Errorf("one of the newest: %v, %q with %d bytes", ok, r.path, len(r.cmdline))
 	}
 	p := started(n+1, n, n+1, "/x")
 	if l.complete(p); len(p.Ancestry) != maxAncestors {
@@ -125,6 +126,76 @@ func TestLineageIsBounded(t *testing.T) {
 	}
 	if len(l.byPID) != 500 {
 		t.Errorf("%d of 500 ids indexed", len(l.byPID))
+	}
+	checkLineage(t, l)
+}
+
+// checkLineage looks whether index, entries and texts are of one mind.
+func checkLineage(t *testing.T, l *lineage) {
+	t.Helper()
+	for key, i := range l.byPID {
+		if l.ring[i].key != key || l.ring[i].pid == 0 || len(l.unpack(int(i)).cmdline) > maxRemembered {
+			t.Fatalf("process %x is at an entry of %d with %d bytes", key, l.ring[i].pid, len(l.unpack(int(i)).cmdline))
+		}
+	}
+	live := make([]int32, len(l.texts.list))
+	for i := range l.ring {
+		if r := &l.ring[i]; r.pid != 0 {
+			live[r.at.piece] += int32(pieceHead + r.size())
+		}
+	}
+	made := 0
+	for n, b := range l.texts.list {
+		if b != nil {
+			made++
+		}
+		if live[n] != l.texts.live[n] || int(live[n]) > len(b) || b != nil && cap(b) != pieceBytes {
+			t.Fatalf("piece %d has %d bytes in use of %d, and counts %d", n, live[n], len(b), l.texts.live[n])
+		}
+	}
+	if made > maxPieces || made+len(l.texts.free) != len(l.texts.list) {
+		t.Fatalf("%d pieces, %d numbers free of %d", made, len(l.texts.free), len(l.texts.list))
+	}
+}
+
+// TestLineageTexts starts processes with texts of all lengths, of which some are parents
+// for long, and compares each answer with what was told; the memory of long texts is
+// given back when they are short again.
+func TestLineageTexts(t *testing.T) {
+	l := newLineage()
+	random := rand.New(rand.NewPCG(1, 2))
+	told := map[int64]string{}
+	text := func(most int) string { return strings.Repeat(string(rune('a'+random.IntN(26))), random.IntN(most+1)) }
+	for _, phase := range []struct{ starts, length int }{{40_000, 60}, {30_000, 20_000}, {60_000, 60}} {
+		for range phase.starts {
+			pid := 1 + random.Int64N(30_000)
+			p := started(pid, 1+random.Int64N(200), 100, "/bin/"+text(phase.length/2))
+			p.CmdLine, p.CWD, p.Host, p.Username = text(phase.length), text(phase.length), "h", text(8)
+			l.remember(p)
+			texts := textsOf(p)
+			told[pid] = strings.Join(texts[:], "|")
+			if random.IntN(4) == 0 {
+				l.complete(started(40_000, 1+random.Int64N(100), 100, "/x"))
+			}
+		}
+		checkLineage(t, l)
+		known := 0
+		for pid, want := range told {
+			r, ok := l.find("h", pid, 100)
+			if !ok {
+				continue
+			}
+			known++
+			got := strings.Join([]string{r.path, r.cmdline, r.username, r.loginUser, r.session, r.logonID, r.uid, r.cwd, r.containerID, r.loginSource, r.loginUID, r.parentPath, r.parentCmdline, r.host}, "|")
+			if got != want {
+				t.Fatalf("process %d: %.80q, told %.80q", pid, got, want)
+			}
+		}
+		pieces := len(l.texts.list) - len(l.texts.free)
+		if known < 500 || phase.length > 60 && pieces != maxPieces || phase.length <= 60 && pieces > maxPieces*3/4 {
+			t.Errorf("texts of up to %d bytes: %d processes known, %d pieces", phase.length, known, pieces)
+		}
+		t.Logf("texts of up to %d bytes: %d processes known, %d pieces", phase.length, known, pieces)
 	}
 }
 

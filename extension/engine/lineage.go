@@ -2,8 +2,8 @@ package engine
 
 import (
 	"cmp"
+	"hash/maphash"
 	"slices"
-	"strings"
 
 	"github.com/osquery-rollcall/rollcall/extension/cmdline/winargv"
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
@@ -14,8 +14,11 @@ import (
 const (
 	maxProcesses = 16_384
 	maxAncestors = 16
-	// maxRemembered bounds a remembered command line, in bytes.
+	// maxRemembered bounds a remembered command line, in bytes, maxPath a path and maxName
+	// every other text.
 	maxRemembered = 1024
+	maxPath       = 4096
+	maxName       = 512
 	// maxHolders bounds how many processes that had the same id are looked through,
 	// and maxSpared how many parents are spared for one new entry.
 	maxHolders = 256
@@ -55,13 +58,14 @@ type processKey struct {
 	pid  int64
 }
 
-// packed is a remembered process in few bytes: its texts stand one behind the other in
-// an allocation of their own, so that nothing else of the answer they came in stays.
+// packed is a remembered process in few bytes and without a pointer: its texts stand one
+// behind the other among those of others, so that nothing else of the answer they came in
+// stays. A pid of 0 is that of an entry whose texts had to make room.
 type packed struct {
-	host              string
 	pid, parent, time int64
-	texts             string
-	ends              [13]uint32
+	key               uint64
+	ends              [textsOfOne]uint16
+	at                place
 	argsJoined        bool
 	// parental says that it was somebody's parent since the ring last came by.
 	parental bool
@@ -70,31 +74,72 @@ type packed struct {
 	earlier int32
 }
 
-func (r *packed) key() processKey { return processKey{r.host, r.pid} }
+// textsOfOne is how many texts are remembered of a process.
+const textsOfOne = 14
 
-func pack(p *evidence.Process) packed {
-	r := packed{host: p.Host, pid: p.PID, parent: p.ParentPID, time: p.Time, argsJoined: p.ArgsJoined, earlier: -1}
-	texts := [len(r.ends)]string{p.Path, p.CmdLine[:min(len(p.CmdLine), maxRemembered)], p.Username, p.LoginUser, p.Session, p.LogonID, p.UID, p.CWD, p.ContainerID, p.LoginSource,
-		p.LoginUID, p.ParentPath, p.ParentCmdLine[:min(len(p.ParentCmdLine), maxRemembered)]}
-	r.texts = strings.Join(texts[:], "")
-	end := 0
+// size is how long its texts are, in bytes.
+func (r *packed) size() int { return int(r.ends[textsOfOne-1]) }
+
+// textsOf are the texts that are remembered of a process, each of them bounded. Of a path
+// the end counts, which names the program.
+func textsOf(p *evidence.Process) [textsOfOne]string {
+	texts := [textsOfOne]string{p.Path, p.CmdLine, p.Username, p.LoginUser, p.Session, p.LogonID, p.UID, p.CWD, p.ContainerID, p.LoginSource,
+		p.LoginUID, p.ParentPath, p.ParentCmdLine, p.Host}
 	for i := range texts {
-		end += len(texts[i])
-		r.ends[i] = uint32(end)
+		most := maxName
+		switch i {
+		case 0, 7, 11:
+			texts[i] = texts[i][max(len(texts[i])-maxPath, 0):]
+			continue
+		case 1, 12:
+			most = maxRemembered
+		}
+		texts[i] = texts[i][:min(len(texts[i]), most)]
 	}
-	return r
+	return texts
 }
 
-func (r *packed) unpack() remembered {
-	from := uint32(0)
+// unpack returns the process of an entry.
+func (l *lineage) unpack(i int) remembered {
+	r := &l.ring[i]
+	texts, from := l.lend(i), uint16(0)
 	next := func(i int) string {
-		text := r.texts[from:r.ends[i]]
+		text := texts[from:r.ends[i]]
 		from = r.ends[i]
 		return text
 	}
-	return remembered{host: r.host, pid: r.pid, parent: r.parent, time: r.time, argsJoined: r.argsJoined,
+	return remembered{pid: r.pid, parent: r.parent, time: r.time, argsJoined: r.argsJoined,
 		path: next(0), cmdline: next(1), username: next(2), loginUser: next(3), session: next(4), logonID: next(5), uid: next(6),
-		cwd: next(7), containerID: next(8), loginSource: next(9), loginUID: next(10), parentPath: next(11), parentCmdline: next(12)}
+		cwd: next(7), containerID: next(8), loginSource: next(9), loginUID: next(10), parentPath: next(11), parentCmdline: next(12), host: next(13)}
+}
+
+// lend is a copy of the texts of an entry.
+func (l *lineage) lend(i int) string {
+	if len(l.lent) < len(l.ring) {
+		l.lent = append(l.lent, make([]string, cap(l.ring)-len(l.lent))...)
+	}
+	if l.lent[i] == "" {
+		r := &l.ring[i]
+		l.lent[i] = string(l.texts.read(r.at, r.size()))
+	}
+	return l.lent[i]
+}
+
+// set fills an entry.
+func (l *lineage) set(i int, r packed) {
+	l.ring[i] = r
+	if i < len(l.lent) {
+		l.lent[i] = ""
+	}
+}
+
+// rest ends a cycle: what was lent is not shared any more.
+func (l *lineage) rest() { clear(l.lent) }
+
+// hostOf is the host of an entry.
+func (l *lineage) hostOf(i int) []byte {
+	r := &l.ring[i]
+	return l.texts.read(r.at, r.size())[r.ends[textsOfOne-2]:]
 }
 
 // lineage remembers the processes seen last, so that events that name only a
@@ -105,9 +150,14 @@ func (r *packed) unpack() remembered {
 // Recorded evidence comes in large pieces, in which an id is used again and again:
 // the processes that had an id are chained, newest first.
 type lineage struct {
+	seed  maphash.Seed
 	ring  []packed
+	texts pieces
+	// lent are texts that were asked for since the last cycle, by index in ring, so that
+	// all whose ancestor one is share them.
+	lent  []string
 	next  int
-	byPID map[processKey]int // index in ring of the newest process with the id
+	byPID map[uint64]int32 // index in ring of the newest process, by keyOf its id
 	// launches are the last launchers, a ring too.
 	launches   []launch
 	nextLaunch int
@@ -122,7 +172,11 @@ type launch struct {
 }
 
 func newLineage() *lineage {
-	return &lineage{byPID: make(map[processKey]int)}
+	return &lineage{seed: maphash.MakeSeed(), byPID: map[uint64]int32{}}
+}
+
+func (l *lineage) keyOf(host string, pid int64) uint64 {
+	return maphash.Comparable(l.seed, processKey{host, pid})
 }
 
 func (l *lineage) remember(p *evidence.Process) {
@@ -196,34 +250,47 @@ func differ(a, b string) bool { return a != "" && b != "" && a != b }
 
 // place puts a process into the ring.
 func (l *lineage) place(p *evidence.Process) {
-	r := pack(p)
-	if i, ok := l.byPID[r.key()]; ok {
-		if l.ring[i].time > p.Time {
-			return // late evidence of an earlier process does not replace a later one
+	r := packed{pid: p.PID, parent: p.ParentPID, time: p.Time, key: l.keyOf(p.Host, p.PID), argsJoined: p.ArgsJoined, earlier: -1}
+	known, ok := l.byPID[r.key]
+	var i int
+	switch {
+	case ok && l.ring[known].time > p.Time:
+		return // late evidence of an earlier process does not replace a later one
+	case ok && l.ring[known].parent == p.ParentPID && p.Time-l.ring[known].time < execWithin:
+		// The same process ran another program (exec): what it is now counts for
+		// its children.
+		i = int(known)
+		r.earlier, r.parental = l.ring[i].earlier, l.ring[i].parental
+		l.texts.drop(l.ring[i].at, l.ring[i].size())
+		l.ring[i].pid = 0
+	default:
+		if i = l.room(); ok && i != int(known) {
+			r.earlier = known
 		}
-		if l.ring[i].parent == p.ParentPID && p.Time-l.ring[i].time < execWithin {
-			// The same process ran another program (exec): what it is now counts for
-			// its children.
-			r.earlier, r.parental = l.ring[i].earlier, l.ring[i].parental
-			l.ring[i] = r
-			return
-		}
-		r.earlier = int32(i)
 	}
-	i := l.room()
-	if i == int(r.earlier) {
-		r.earlier = -1
+	texts := textsOf(p)
+	end := 0
+	for j := range texts {
+		end += len(texts[j])
+		r.ends[j] = uint16(end)
 	}
-	l.ring[i] = r
-	l.byPID[r.key()] = i
+	if !l.texts.fits(end) {
+		l.texts.turn(l)
+	}
+	r.at = l.texts.write(int32(i), end, texts[:])
+	l.set(i, r)
+	l.byPID[r.key] = int32(i)
 }
 
 // room is the place of the next entry: a new one, or that of the oldest entry that
 // was nobody's parent lately.
 func (l *lineage) room() int {
-	if len(l.ring) < maxProcesses {
+	if n := len(l.ring); n < maxProcesses {
+		if n == cap(l.ring) {
+			l.ring = slices.Grow(l.ring, min(max(n, 256), maxProcesses-n))
+		}
 		l.ring = append(l.ring, packed{})
-		return len(l.ring) - 1
+		return n
 	}
 	for range maxSpared {
 		if !l.ring[l.next].parental {
@@ -233,11 +300,33 @@ func (l *lineage) room() int {
 		l.next = (l.next + 1) % maxProcesses
 	}
 	i := l.next
-	if old := &l.ring[i]; l.byPID[old.key()] == i {
-		delete(l.byPID, old.key())
+	if l.ring[i].pid != 0 {
+		l.texts.drop(l.ring[i].at, l.ring[i].size())
+		l.forget(int32(i))
 	}
 	l.next = (l.next + 1) % maxProcesses
 	return i
+}
+
+// forget empties an entry.
+func (l *lineage) forget(i int32) {
+	if key := l.ring[i].key; l.byPID[key] == i {
+		delete(l.byPID, key)
+	}
+	l.set(int(i), packed{earlier: -1})
+}
+
+// where is the place of the texts of an entry, while it has any.
+func (l *lineage) where(i int32) (at place, ok bool) { return l.ring[i].at, l.ring[i].pid != 0 }
+
+// moved notes where the texts of an entry are now.
+func (l *lineage) moved(i int32, to place) { l.ring[i].at = to }
+
+// spare reports whether an entry was somebody's parent lately, which counts once.
+func (l *lineage) spare(i int32) bool {
+	was := l.ring[i].parental
+	l.ring[i].parental = false
+	return was
 }
 
 // complete fills in the parent and ancestry that the source did not give.
@@ -268,12 +357,12 @@ func (l *lineage) find(host string, pid, at int64) (r remembered, ok bool) {
 	if i < 0 {
 		return r, false
 	}
-	return l.ring[i].unpack(), true
+	return l.unpack(i), true
 }
 
 // holder is the index of the process that had an id at a time, -1 for none.
 func (l *lineage) holder(host string, pid, at int64) int {
-	key := processKey{host, pid}
+	key := l.keyOf(host, pid)
 	i, ok := l.byPID[key]
 	if !ok || pid <= 0 {
 		return -1
@@ -281,12 +370,12 @@ func (l *lineage) holder(host string, pid, at int64) int {
 	for range maxHolders {
 		r := &l.ring[i]
 		if r.time <= at+1 {
-			return i
+			return int(i)
 		}
-		if r.earlier < 0 || l.ring[r.earlier].key() != key || l.ring[r.earlier].time > r.time {
+		if r.earlier < 0 || l.ring[r.earlier].key != key || l.ring[r.earlier].time > r.time {
 			return -1
 		}
-		i = int(r.earlier)
+		i = r.earlier
 	}
 	return -1
 }
@@ -298,27 +387,32 @@ func (l *lineage) chain(host string, own, parent, at int64) []evidence.Ancestor 
 
 // chainOf is the ancestry of a process, its parent first. What a source itself says
 // of a parent counts for more than a process that once had its id.
-func (l *lineage) chainOf(child remembered) (out []evidence.Ancestor) {
-	host, seen := child.host, map[int64]bool{child.pid: true}
-	for len(out) < maxAncestors && child.parent > 0 && !seen[child.parent] {
-		seen[child.parent] = true
-		i := l.holder(host, child.parent, child.time)
-		var r remembered
+func (l *lineage) chainOf(child remembered) []evidence.Ancestor {
+	var all [maxAncestors]evidence.Ancestor
+	out, host, own := all[:0], child.host, child.pid
+	at, parent, path, cmdline := child.time, child.parent, child.parentPath, child.parentCmdline
+	for len(out) < len(all) && parent > 0 && parent != own && !slices.ContainsFunc(out, func(a evidence.Ancestor) bool { return a.PID == parent }) {
+		i := l.holder(host, parent, at)
+		var texts string
+		var r *packed
 		if i >= 0 {
-			r = l.ring[i].unpack()
+			r, texts = &l.ring[i], l.lend(i)
 		}
-		if i < 0 || child.parentPath != "" && winargv.Base(r.path) != winargv.Base(child.parentPath) {
+		if r == nil || path != "" && winargv.Base(texts[:r.ends[0]]) != winargv.Base(path) {
 			// A parent of the process itself is in its own fields.
-			if len(out) > 0 && (child.parentPath != "" || child.parentCmdline != "") {
-				out = append(out, evidence.Ancestor{PID: child.parent, Path: child.parentPath, CmdLine: child.parentCmdline})
+			if len(out) > 0 && (path != "" || cmdline != "") {
+				out = append(out, evidence.Ancestor{PID: parent, Path: path, CmdLine: cmdline})
 			}
 			break
 		}
-		l.ring[i].parental = true
-		out = append(out, evidence.Ancestor{PID: r.pid, Path: r.path, CmdLine: r.cmdline})
-		child = r
+		r.parental = true
+		out = append(out, evidence.Ancestor{PID: r.pid, Path: texts[:r.ends[0]], CmdLine: texts[r.ends[0]:r.ends[1]]})
+		at, parent, path, cmdline = r.time, r.parent, texts[r.ends[10]:r.ends[11]], texts[r.ends[11]:r.ends[12]]
 	}
-	return out
+	if len(out) == 0 {
+		return nil
+	}
+	return append(make([]evidence.Ancestor, 0, len(out)), out...)
 }
 
 // scriptBlock reports what PowerShell ran within a process of its own that goes on: no
@@ -375,8 +469,8 @@ func (l *lineage) caller(p *evidence.Process) string {
 func (l *lineage) around(host string, at, before, after int64, limit int) []remembered {
 	var out []remembered
 	for i := range l.ring {
-		if r := &l.ring[i]; r.host == host && r.time >= at-before && r.time <= at+after {
-			out = append(out, r.unpack())
+		if r := &l.ring[i]; r.pid != 0 && r.time >= at-before && r.time <= at+after && string(l.hostOf(i)) == host {
+			out = append(out, l.unpack(i))
 		}
 	}
 	slices.SortStableFunc(out, func(a, b remembered) int { return cmp.Compare(b.time, a.time) })
