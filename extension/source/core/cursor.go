@@ -149,6 +149,19 @@ func (c *cursor) add(t int64, key uint64) {
 	c.known[key] = true
 }
 
+// again is how many rows that are known come again where a span begins.
+func (c *cursor) again(s span) (n int) {
+	if s.After != nil {
+		return 0
+	}
+	for t, k := range c.Seen {
+		if t >= s.From && t <= s.To {
+			n += len(k)
+		}
+	}
+	return n
+}
+
 // done closes the reading of all spans.
 func (c *cursor) done(overlap int64) {
 	c.Through, c.Next = c.Next, 0

@@ -376,7 +376,7 @@ func (e *Events) page(ctx context.Context, cur *cursor, s span, read *reading) (
 	size := max(read.limit-read.taken, minPage)
 	ties := e.ties(s)
 	// What is known by its key comes again and must leave room for the rest.
-	size = min(size+len(ties), maxRows)
+	size = min(size+len(ties)+cur.again(s), maxRows)
 	if e.most > 0 {
 		size = min(size, e.most+len(ties))
 	}

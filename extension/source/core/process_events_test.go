@@ -524,3 +524,39 @@ func (answers) Query(_ context.Context, sql string, row func(*core.Row) error) e
 	}
 	return nil
 }
+
+// counting counts the queries of a table.
+type counting struct {
+	core.Querier
+	table string
+	n     int
+}
+
+func (c *counting) Query(ctx context.Context, sql string, row func(*core.Row) error) error {
+	if strings.Contains(sql, "FROM "+c.table) {
+		c.n++
+	}
+	return c.Querier.Query(ctx, sql, row)
+}
+
+// TestKnownRowsTakeNoRoom: where more is known of the seconds that are read again than one
+// read returns, what is new comes in the same query all the same.
+func TestKnownRowsTakeNoRoom(t *testing.T) {
+	r := newReader(t)
+	q := &counting{Querier: r.client, table: "process_events"}
+	r.src = core.NewProcessEvents(q, r.hands.clock)
+	for i := range 5 {
+		for s := range int64(10) {
+			r.store(r.hands.wall-9+s, 60)
+		}
+		before := q.n
+		if got := len(r.read(700)); got != 600 {
+			t.Fatalf("read %d: %d events", i, got)
+		}
+		if i > 0 && q.n != before+1 {
+			t.Errorf("read %d took %d queries", i, q.n-before)
+		}
+		r.hands.pass(10)
+	}
+	r.complete(true)
+}
