@@ -26,10 +26,11 @@ import (
 
 // Limits of one collect cycle.
 const (
-	// ReadLimit is the most records one read of a source returns.
-	ReadLimit = 10_000
+	// ReadLimit is the most records one read of a source returns: they are all in memory
+	// at once.
+	ReadLimit = 2_500
 	// maxRounds bounds how often a source with more waiting is read in a cycle.
-	maxRounds = 8
+	maxRounds = 32
 	// readTimeout bounds one read of a source, unless Options say otherwise.
 	readTimeout = 20 * time.Second
 	// maxBaselines bounds the users and families remembered.
