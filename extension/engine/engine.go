@@ -43,6 +43,8 @@ const (
 	// muchRead is how many records make a collection whose memory is given back at once:
 	// until the next collector's cycle it would be most of what is resident.
 	muchRead = 5_000
+	// calmAfter is for how long nobody asks for another collection when it is calm.
+	calmAfter = time.Second
 	// learnAfter is how long a host is watched before something is called new.
 	learnAfter = 3 * 24 * time.Hour
 )
@@ -232,12 +234,21 @@ func (e *Engine) bindState(ctx context.Context) error {
 func (e *Engine) Run(ctx context.Context) error {
 	tick := time.NewTicker(e.opts.Interval)
 	defer tick.Stop()
+	calm := time.NewTimer(calmAfter)
+	calm.Stop()
+	defer calm.Stop()
+	var much time.Time // when a collection took much last
 	for {
 		if err := e.Collect(ctx); err != nil && ctx.Err() == nil {
 			e.opts.Logger.Error("collect cycle failed", "error", err)
 		}
+		calm.Stop()
 		if e.tookMuch() {
+			much = time.Now()
 			debug.FreeOSMemory()
+		} else if time.Since(much) < 2*e.opts.Interval {
+			// One that was asked for between two that take much leaves its memory as well.
+			calm.Reset(calmAfter)
 		}
 		last := e.opts.Now()
 		switch {
@@ -246,20 +257,35 @@ func (e *Engine) Run(ctx context.Context) error {
 		case e.left():
 			continue
 		}
+		if !e.await(ctx, last, tick.C, calm.C) {
+			return nil
+		}
+	}
+}
+
+// await waits until it is time to collect again after the last time, and gives memory back
+// when it is calm; false says that ctx ended.
+func (e *Engine) await(ctx context.Context, last time.Time, tick, calm <-chan time.Time) bool {
+	for {
 		select {
 		case <-ctx.Done():
-			return nil
-		case <-tick.C:
+			return false
+		case <-calm:
+			debug.FreeOSMemory()
+		case <-tick:
+			return true
 		case <-e.hurry:
+			return true
 		case <-e.nudge:
 			// At most one cycle a second, whoever reads.
 			if wait := time.Second - e.opts.Now().Sub(last); wait > 0 {
 				select {
 				case <-ctx.Done():
-					return nil
+					return false
 				case <-time.After(min(wait, time.Second)):
 				}
 			}
+			return true
 		}
 	}
 }

@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 )
@@ -237,5 +239,36 @@ func TestJSONText(t *testing.T) {
 	}
 	if got := fmt.Sprint(ids(`["a,b","c"]`), ids("[]"), ids("broken")); got != "[a,b c] [] []" {
 		t.Errorf("ids %s", got)
+	}
+}
+
+// TestAwait: a calm moment is no reason to collect.
+func TestAwait(t *testing.T) {
+	e := &Engine{nudge: make(chan struct{}, 1), opts: Options{Now: func() time.Time { return time.Unix(1, 0) }}}
+	calm, tick := make(chan time.Time), make(chan time.Time)
+	due := make(chan bool)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	wait := func() { due <- e.await(ctx, time.Unix(0, 0), tick, calm) }
+	go wait()
+	calm <- time.Time{}
+	select {
+	case calm <- time.Time{}: // it waits on
+	case <-due:
+		t.Fatal("it was calm, and a collection was due")
+	}
+	tick <- time.Time{}
+	if !<-due {
+		t.Error("after a tick nothing was due")
+	}
+	go wait()
+	e.Nudge()
+	if !<-due {
+		t.Error("after a nudge nothing was due")
+	}
+	go wait()
+	cancel()
+	if <-due {
+		t.Error("a collection was due when the context ended")
 	}
 }
