@@ -330,7 +330,7 @@ func (s *Store) open(ctx context.Context) (err error) {
 		}
 	}()
 	conn.SetBlockOnBusy()
-	for _, pragma := range []string{"PRAGMA synchronous = NORMAL", "PRAGMA foreign_keys = ON", "PRAGMA journal_size_limit = 4194304", "PRAGMA cache_size = -2048"} {
+	for _, pragma := range []string{"PRAGMA synchronous = NORMAL", "PRAGMA foreign_keys = ON", "PRAGMA journal_size_limit = 4194304", cacheSize(1024)} {
 		if err := sqlitex.ExecuteTransient(conn, pragma, nil); err != nil {
 			return fmt.Errorf("set up the database: %w", err)
 		}
@@ -374,8 +374,14 @@ func checkSmall(conn *sqlite.Conn) error {
 	return nil
 }
 
+// cacheSize bounds what a connection keeps of the file, in KiB. It takes twice as much:
+// with what SQLite adds to it, a page is a little more than a power of two.
+func cacheSize(kib int) string { return fmt.Sprintf("PRAGMA cache_size = -%d", kib) }
+
+// prepareReader sets up a connection for reading. There are several, lent in turn, so
+// each would come to hold the same, and the system has it anyway.
 func prepareReader(conn *sqlite.Conn) error {
-	return sqlitex.ExecuteTransient(conn, "PRAGMA cache_size = -1024", nil)
+	return sqlitex.ExecuteTransient(conn, cacheSize(256), nil)
 }
 
 func refuseNewer(conn *sqlite.Conn) error {
