@@ -45,8 +45,10 @@ Flags:
 const (
 	memoryLimit = 36 << 20
 	gcPercent   = 50
-	// settleAfter is when the start is over: sources were read and read again.
+	// settleAfter is when the start is over: sources were read and read again. What was
+	// used once since then is given back every settleEvery.
 	settleAfter = 12 * time.Second
+	settleEvery = 5 * time.Minute
 	// lastWords is how long storing what was heard last may take at the end.
 	lastWords = 3 * time.Second
 )
@@ -107,6 +109,23 @@ func run(args []string, stdout, stderr io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	return serve(ctx, log, *socket, *configFile, *stateDir, time.Duration(*timeout)*time.Second, time.Duration(*interval)*time.Second)
+}
+
+// settle gives back memory that is not needed any more, until ctx ends.
+func settle(ctx context.Context, log hclog.Logger) {
+	next := time.NewTimer(settleAfter)
+	defer next.Stop()
+	for {
+		select {
+		case <-next.C:
+		case <-ctx.Done():
+			return
+		}
+		if err := lifecycle.Settle(); err != nil {
+			log.Debug("could not give memory back", "error", err)
+		}
+		next.Reset(settleEvery)
+	}
 }
 
 // serve runs the collector beside the tables until ctx or osquery ends.
@@ -181,15 +200,7 @@ func serve(outer context.Context, log hclog.Logger, socket, configFile, stateDir
 		var wg sync.WaitGroup
 		defer wg.Wait()
 		wg.Go(func() { central.watcher.Run(ctx) })
-		wg.Go(func() {
-			select {
-			case <-time.After(settleAfter):
-				if err := lifecycle.Settle(); err != nil {
-					log.Debug("could not give back what the start took", "error", err)
-				}
-			case <-ctx.Done():
-			}
-		})
+		wg.Go(func() { settle(ctx, log) })
 		if a.Engine != nil {
 			if err := a.Engine.Run(ctx); err != nil {
 				log.Error("collector ended", "error", err)
