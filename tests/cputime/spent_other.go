@@ -1,4 +1,4 @@
-//go:build !linux
+//go:build !linux && !windows
 
 package cputime
 
@@ -13,3 +13,5 @@ var begin = time.Now()
 func spent() time.Duration { return time.Since(begin) }
 
 func spentByAll() time.Duration { return spent() }
+
+func worked() time.Duration { return spent() }
