@@ -62,7 +62,8 @@ for p in $packages; do
 		printf 'ok    %s: %s passed, %s not tested\n' "$name" "$(grep -c '^--- PASS' "$dir/out")" "$(grep -c '^ *--- SKIP' "$dir/out" || true)"
 	else
 		printf 'FAIL  %s\n' "$name"
-		tail -n 200 "$dir/out"
+		grep -B 20 -e '^ *--- FAIL' "$dir/out" | tail -n 200 || true # go tells of them in the middle of all others
+		tail -n 40 "$dir/out"
 		failed="$failed $name"
 	fi
 	rm -f "$dir/test.exe"

@@ -278,7 +278,7 @@ func TestClientClose(t *testing.T) {
 
 func TestClientRefusesUnsafeSockets(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("NOT TESTED: ownership of named pipes")
+		t.Skip("NOT TESTED: owners of sockets, where there are pipes instead")
 	}
 	dir, err := os.MkdirTemp("", "sock")
 	if err != nil {
