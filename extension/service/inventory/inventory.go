@@ -140,6 +140,8 @@ type Note struct {
 	Path, Detail string
 	// Dangling says that all was read: a name leads to nothing.
 	Dangling bool
+	// Bound says that there was more than is read.
+	Bound bool
 }
 
 // Options of a Reader.
@@ -175,7 +177,7 @@ func (r *Reader) Services(ctx context.Context) ([]Service, error) {
 	native := map[string]bool{}
 	if unitErr == nil {
 		for _, n := range units.Notes {
-			r.notes = append(r.notes, Note(n))
+			r.notes = append(r.notes, Note{Path: n.Path, Detail: n.Detail, Dangling: n.Dangling, Bound: leftOut(n.Detail)})
 		}
 		r.unlisted, r.full = append(r.unlisted, units.Unlisted...), units.Full
 		enabled := map[string]bool{}
@@ -197,7 +199,7 @@ func (r *Reader) Services(ctx context.Context) ([]Service, error) {
 	}
 	if initErr == nil {
 		for _, n := range scripts.Notes {
-			r.notes = append(r.notes, Note{Path: n.Path, Detail: n.Detail})
+			r.notes = append(r.notes, Note{Path: n.Path, Detail: n.Detail, Bound: leftOut(n.Detail)})
 		}
 		r.unlisted = append(r.unlisted, scripts.Unlisted...)
 		if scripts.Full {
@@ -286,6 +288,11 @@ func (r *Reader) Notes() []Note {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.notes)
+}
+
+// leftOut reports whether a note is of a bound that was reached.
+func leftOut(detail string) bool {
+	return strings.HasPrefix(detail, "more than ") && strings.Contains(detail, ": the others are ")
 }
 
 // switchedOn reports whether something in place starts a unit, other units aside.

@@ -4,6 +4,7 @@ package watch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -140,8 +141,9 @@ func TestMoreServicesThanAreKept(t *testing.T) {
 	began, rows, rounds := time.Now(), 0, 0
 	for more := true; more && rounds < 6; rounds++ {
 		b, err := h.src.Read(context.Background(), h.cursor, 10_000)
-		if err != nil {
-			t.Fatal(err)
+		var off *evidence.Unavailable
+		if !errors.As(err, &off) || off.State != evidence.StateDegraded || !strings.Contains(off.Detail, "20000 units") {
+			t.Fatalf("the state is %v", err)
 		}
 		for _, in := range b.Installs {
 			if in.Action == evidence.Removed {
@@ -205,5 +207,46 @@ func TestServicesThatVanish(t *testing.T) {
 	time.Sleep(2 * tick)
 	if got := h.rows(); !strings.Contains(got, "created systemd x.service") {
 		t.Errorf("after %d reads: %q", reads, got)
+	}
+}
+
+// TestMoreThanIsRead: while there are more scripts than are read, the state says so, also
+// when nothing changes any more, and no longer when they are gone.
+func TestMoreThanIsRead(t *testing.T) {
+	h := newHost(t, Options{})
+	h.learn()
+	tree, names := map[string]string{}, []string(nil)
+	for i := range 5100 {
+		name := fmt.Sprintf("etc/init.d/many%d", i)
+		tree[name], names = "", append(names, name)
+	}
+	h.plant(tree)
+	state := func() string {
+		t.Helper()
+		for range 50 {
+			b, err := h.src.Read(context.Background(), h.cursor, 10_000)
+			var off *evidence.Unavailable
+			if err != nil && (!errors.As(err, &off) || off.State != evidence.StateDegraded) {
+				t.Fatal(err)
+			}
+			h.cursor = b.Cursor
+			if !b.More && len(b.Installs) == 0 {
+				if off != nil {
+					return off.Detail
+				}
+				return ""
+			}
+		}
+		t.Fatal("it does not come to rest")
+		return ""
+	}
+	for range 2 {
+		if got := state(); !strings.Contains(got, "not all services are watched") || !strings.Contains(got, "init.d") {
+			t.Errorf("the state is %q", got)
+		}
+	}
+	h.remove(names...)
+	if got := state(); got != "" {
+		t.Errorf("afterwards the state is %q", got)
 	}
 }

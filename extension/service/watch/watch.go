@@ -84,6 +84,8 @@ type Source struct {
 	dirty   bool
 	held    map[string]time.Time
 	notify  *notifier
+	// left says what the last comparison left out, empty for nothing.
+	left string
 	// polling says that the kernel does not tell what changes.
 	polling bool
 	closed  bool
@@ -174,7 +176,7 @@ func (s *Source) Read(ctx context.Context, cursor string, limit int) (evidence.B
 	}
 	if s.quiet(now) {
 		s.told = now
-		return evidence.Batch{Cursor: cursor}, nil
+		return evidence.Batch{Cursor: cursor}, s.whole()
 	}
 	services, err := s.services(ctx)
 	if err != nil {
@@ -211,7 +213,23 @@ func (s *Source) Read(ctx context.Context, cursor string, limit int) (evidence.B
 		}
 	}
 	s.seen.Store(&seen)
-	return b, nil
+	s.left = ""
+	for _, n := range s.inv.Notes() {
+		if n.Bound {
+			s.left = fmt.Sprintf("%q: %s", brief(n.Path), brief(n.Detail))
+		}
+	}
+	return b, s.whole()
+}
+
+// whole is the state while more services are there than are read: among those left out
+// may be the one that the others are to hide.
+func (s *Source) whole() error {
+	if s.left == "" {
+		return nil
+	}
+	return &evidence.Unavailable{State: evidence.StateDegraded, Detail: "not all services are watched: " + s.left,
+		Remedy: "look who made that many, and remove them"}
 }
 
 // remember reads a cursor; gap says why a new one is begun.
