@@ -28,6 +28,7 @@ import (
 	"github.com/osquery-rollcall/rollcall/extension/source/core"
 	"github.com/osquery-rollcall/rollcall/extension/source/proc"
 	"github.com/osquery-rollcall/rollcall/extension/source/self"
+	"github.com/osquery-rollcall/rollcall/extension/store"
 	"github.com/osquery-rollcall/rollcall/extension/version"
 )
 
@@ -51,6 +52,9 @@ const (
 	settleEvery = 5 * time.Minute
 	// lastWords is how long storing what was heard last may take at the end.
 	lastWords = 3 * time.Second
+	// patience is how long a start waits for the end of the predecessor that a killed
+	// osqueryd left behind.
+	patience = time.Second
 )
 
 func main() {
@@ -58,6 +62,9 @@ func main() {
 	debug.SetGCPercent(gcPercent)
 	// Whoever reads what we say may be gone: that is no reason to end.
 	signal.Ignore(syscall.SIGPIPE)
+	if err := lifecycle.Disinherit(); err != nil {
+		fmt.Fprintln(logline.Writer(os.Stderr), "rollcall.ext:", err)
+	}
 	if err := run(os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		if !errors.Is(err, flag.ErrHelp) {
 			fmt.Fprintln(logline.Writer(os.Stderr), "rollcall.ext:", err)
@@ -108,7 +115,28 @@ func run(args []string, stdout, stderr io.Writer) error {
 	log := hclog.New(&hclog.LoggerOptions{Name: "rollcall", Level: level, Output: logline.Writer(stderr)})
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	return serve(ctx, log, *socket, *configFile, *stateDir, time.Duration(*timeout)*time.Second, time.Duration(*interval)*time.Second)
+	// What the kernel tells is listened to until all of it is stored.
+	listening, deaf := context.WithCancel(context.WithoutCancel(ctx))
+	defer deaf()
+	s := &service{log: log, socket: *socket, configFile: *configFile, stateDir: *stateDir,
+		timeout: time.Duration(*timeout) * time.Second, interval: time.Duration(*interval) * time.Second, stay: watched()}
+	for {
+		// Before all else: the kernel keeps nothing for who does not listen.
+		if s.audit == nil {
+			s.audit = app.NewAudit(listening, log, s.hurry)
+		}
+		err := s.serve(ctx)
+		if !errors.Is(err, errFree) || ctx.Err() != nil {
+			return errors.Join(err, s.audit.Close())
+		}
+		log.Info("going on in the place of the Rollcall that has ended")
+		if s.deaf {
+			if err := s.audit.Close(); err != nil {
+				return err
+			}
+			s.audit, s.deaf = nil, false
+		}
+	}
 }
 
 // settle gives back memory that is not needed any more, until ctx ends.
@@ -128,27 +156,46 @@ func settle(ctx context.Context, log hclog.Logger) {
 	}
 }
 
-// serve runs the collector beside the tables until ctx or osquery ends.
-func serve(outer context.Context, log hclog.Logger, socket, configFile, stateDir string, timeout, interval time.Duration) (err error) {
+// service is the extension's life beside osquery.
+type service struct {
+	log                          hclog.Logger
+	socket, configFile, stateDir string
+	timeout, interval            time.Duration
+	// stay reports whether the osqueryd that started us lives; nil where none did.
+	stay  func() bool
+	audit *app.Audit
+	// deaf says that the audit was not listened to any more.
+	deaf      bool
+	collector atomic.Pointer[engine.Engine]
+}
+
+// hurry asks for a collect cycle now.
+func (s *service) hurry() {
+	if e := s.collector.Load(); e != nil {
+		e.Hurry()
+	}
+}
+
+// serve runs the collector beside the tables until ctx or osquery ends. It returns
+// errFree when only reading was possible until now.
+func (s *service) serve(outer context.Context) (err error) {
+	log := s.log
 	// Everything of ours ends with ctx; osquery's end ends it before Serve returns.
 	ctx, cancel := context.WithCancel(outer)
 	defer cancel()
-	client := core.NewClient(socket, core.ClientOptions{Timeout: 15 * time.Second})
-	// What the kernel tells is listened to until all of it is stored.
-	listening, deaf := context.WithCancel(context.WithoutCancel(ctx))
-	defer deaf()
-	var collector atomic.Pointer[engine.Engine]
-	hurry := func() {
-		if e := collector.Load(); e != nil {
-			e.Hurry()
-		}
-	}
+	client := core.NewClient(s.socket, core.ClientOptions{Timeout: 15 * time.Second})
+	// The process connector, too, is heard until all is stored.
+	hearing, hush := context.WithCancel(context.WithoutCancel(ctx))
+	defer hush()
 	var closers []io.Closer
 	users := host.NewUsers(func(ctx context.Context) (map[string]string, error) { return core.Users(ctx, client) })
 	// What takes osquery seconds is asked on a connection of its own.
-	slow := core.NewClient(socket, core.ClientOptions{Timeout: 60 * time.Second})
+	slow := core.NewClient(s.socket, core.ClientOptions{Timeout: 60 * time.Second})
 	platform := evidence.ParsePlatform(runtime.GOOS)
-	options := app.Options{ConfigFile: configFile, StateDir: stateDir, Logger: log, Users: users, Core: asked{client}, Braked: true}
+	options := app.Options{ConfigFile: s.configFile, StateDir: s.stateDir, Logger: log, Users: users, Core: asked{client}, Braked: true}
+	if s.stay != nil {
+		options.Succeed = patience
+	}
 	var logons engine.Source
 	if platform == evidence.Windows {
 		logons, options.WantLogons = app.NewLogonsOnDemand(core.NewLogons(slow, platform).Logons)
@@ -158,18 +205,18 @@ func serve(outer context.Context, log hclog.Logger, socket, configFile, stateDir
 	options.Sources = func(r app.Rooms) []engine.Source {
 		sources := []engine.Source{proc.NewRunning(proc.Options{Logger: log.Named("proc")})}
 		var better []*app.Preferred
-		for _, s := range core.Sources(client, platform, core.Options{Slow: slow}) {
-			if name := s.Name(); name == "process_events" || name == "bpf_process_events" {
-				p := app.NewPreferred(s)
+		for _, source := range core.Sources(client, platform, core.Options{Slow: slow}) {
+			if name := source.Name(); name == "process_events" || name == "bpf_process_events" {
+				p := app.NewPreferred(source)
 				better = append(better, p)
-				s = p
+				source = p
 			}
-			sources = append(sources, s)
+			sources = append(sources, source)
 		}
 		if logons != nil {
 			sources = append(sources, logons)
 		}
-		starts, more := app.Executions(listening, log, hurry, better...)
+		starts, more := app.Executions(hearing, log, s.audit, better...)
 		closers = append(closers, more...)
 		sources = append(sources, self.New(self.Options{Items: self.Items(r.Places)}))
 		live, more := app.Live(r, log)
@@ -180,12 +227,22 @@ func serve(outer context.Context, log hclog.Logger, socket, configFile, stateDir
 	if err != nil {
 		return errors.Join(err, client.Close(), slow.Close())
 	}
-	collector.Store(a.Engine)
-	stay := watched()
-	if a.Engine == nil && stay != nil {
-		var taken context.CancelFunc
-		outer, taken = whileTaken(outer, a.Store.Dir())
-		defer taken()
+	s.collector.Store(a.Engine)
+	var orphaned *orphanage
+	unwatched := context.CancelFunc(func() {})
+	switch {
+	case s.stay == nil:
+	case a.Engine == nil:
+		outer, unwatched = whileTaken(outer, a.Store.Dir(), func() {
+			s.deaf = true
+			a.Resign(log)
+			if err := s.audit.Close(); err != nil {
+				log.Debug("could not stop listening", "error", err)
+			}
+		})
+	default:
+		orphaned = &orphanage{time: orphanTime, stay: s.stay, awaited: func() bool { return store.Awaited(a.Store.Dir()) }}
+		outer, unwatched = orphaned.watch(outer)
 	}
 	central.start(client, a, log.Named("central"))
 	collected := make(chan struct{})
@@ -209,12 +266,12 @@ func serve(outer context.Context, log hclog.Logger, socket, configFile, stateDir
 	}()
 	var first sync.Once
 	err = lifecycle.Serve(outer, lifecycle.Options{
-		Socket: socket, Name: "rollcall", Version: version.Number, Timeout: timeout, Interval: interval, Tables: a.Tables, Logger: log.Named("osquery"),
+		Socket: s.socket, Name: "rollcall", Version: version.Number, Timeout: s.timeout, Interval: s.interval, Tables: a.Tables, Logger: log.Named("osquery"),
 		Ready: func(uuid int64) {
 			log.Info("registered", "uuid", uuid, "tables", len(a.Tables))
 			first.Do(func() { close(ready) })
 		},
-		Stay: stay,
+		Stay: s.stay,
 		// Our own connection to the core keeps it from ending: close it first.
 		Stopping: func() {
 			cancel()
@@ -223,17 +280,31 @@ func serve(outer context.Context, log hclog.Logger, socket, configFile, stateDir
 		},
 	})
 	cancel()
-	if errors.Is(context.Cause(outer), errFree) {
-		err = errors.Join(err, errFree)
-	}
 	<-collected
+	if orphaned != nil && err != nil {
+		orphaned.outlive(outer, func() { err = errors.Join(err, s.finish(outer, a.Engine)) })
+	}
+	unwatched()
+	if why := context.Cause(outer); errors.Is(why, errFree) || errors.Is(why, errSucceeded) {
+		err = errors.Join(err, why)
+	}
 	if a.Engine != nil {
-		last, end := context.WithTimeout(context.WithoutCancel(outer), lastWords)
-		err = errors.Join(err, a.Engine.Finish(last))
-		end()
+		err = errors.Join(err, s.finish(outer, a.Engine))
 	}
 	for _, c := range closers {
 		err = errors.Join(err, c.Close())
 	}
 	return errors.Join(err, client.Close(), slow.Close(), a.Close())
+}
+
+// finish stores what was heard, also after the end of ctx: all of it, where that ended
+// because a successor hears what comes.
+func (s *service) finish(ctx context.Context, e *engine.Engine) error {
+	last, end := context.WithTimeout(context.WithoutCancel(ctx), lastWords)
+	defer end()
+	err := e.Finish(last)
+	if errors.Is(context.Cause(ctx), errSucceeded) {
+		err = errors.Join(err, s.audit.HandOver(last), e.Finish(last))
+	}
+	return err
 }

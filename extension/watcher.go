@@ -6,34 +6,135 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/osquery-rollcall/rollcall/extension/store"
 )
 
-// errFree ends an extension that could only read the state, so that its watcher starts
-// it again.
-var errFree = errors.New("the Rollcall that wrote to the state has ended: start again to take its place")
+// Where osqueryd is killed and started again, its extension is left behind for some
+// seconds, and the one that the new osqueryd starts is its successor. Both listen to what
+// the kernel tells, so that nothing is lost between them; the state is written to by the
+// old one until the new one waits for it.
 
-// whileTaken returns a context that ends with errFree when nobody writes to a state
-// directory any more: what a killed osqueryd left behind goes on for some seconds.
-func whileTaken(ctx context.Context, dir string) (context.Context, context.CancelFunc) {
+var (
+	// errFree says that the state, which could only be read, is free.
+	errFree = errors.New("the Rollcall that wrote to the state has ended")
+	// errSucceeded says that a successor waits for the end.
+	errSucceeded = errors.New("osqueryd has gone away, and the next one's Rollcall goes on")
+)
+
+const (
+	// lookEvery is how often is looked whether another one has ended, or waits.
+	lookEvery = 200 * time.Millisecond
+	// orphanTime is how long an extension goes on without its osqueryd, to be heard by
+	// its successor: with what follows it is less than the 10 s it may take.
+	orphanTime = 7 * time.Second
+	// storeEvery is how often is stored meanwhile what is heard.
+	storeEvery = time.Second
+	// listenFor is how long one who may not write listens beside who does: for longer than
+	// any predecessor goes on. Who then still writes is another osqueryd's, and stays.
+	listenFor = 15 * time.Second
+)
+
+// whileTaken returns a context that ends with errFree when nobody writes to the state
+// directory any more. stays is called when who does stays for long.
+func whileTaken(ctx context.Context, dir string, stays func()) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	done := make(chan struct{})
 	go func() { // ends with ctx
-		tick := time.NewTicker(500 * time.Millisecond)
+		defer close(done)
+		tick := time.NewTicker(lookEvery)
+		defer tick.Stop()
+		long := time.NewTimer(listenFor)
+		defer long.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-long.C:
+				stays()
+			case <-tick.C:
+				if store.Free(dir) {
+					cancel(errFree)
+					return
+				}
+			}
+		}
+	}()
+	return ctx, func() {
+		cancel(context.Canceled)
+		<-done
+	}
+}
+
+// orphanage is where an extension is whose osqueryd has gone.
+type orphanage struct {
+	stay, awaited func() bool
+	time          time.Duration             // how long it goes on
+	since         atomic.Pointer[time.Time] // nil while osqueryd lives
+}
+
+// gone reports whether osqueryd has gone.
+func (o *orphanage) gone() bool {
+	if o.since.Load() != nil {
+		return true
+	}
+	if o.stay() {
+		return false
+	}
+	now := time.Now()
+	o.since.CompareAndSwap(nil, &now)
+	return true
+}
+
+// watch returns a context that ends with errSucceeded when osqueryd has gone and a
+// successor waits.
+func (o *orphanage) watch(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	done := make(chan struct{})
+	go func() { // ends with ctx
+		defer close(done)
+		tick := time.NewTicker(lookEvery)
 		defer tick.Stop()
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				if store.Free(dir) {
-					cancel(errFree)
-				}
+			}
+			if o.gone() && o.awaited() {
+				cancel(errSucceeded)
+				return
 			}
 		}
 	}()
-	return ctx, func() { cancel(context.Canceled) }
+	return ctx, func() {
+		cancel(context.Canceled)
+		<-done
+	}
+}
+
+// outlive returns when a successor waits, when the time without osqueryd is over, or at
+// once where it has not gone. store is called every now and then.
+func (o *orphanage) outlive(ctx context.Context, store func()) {
+	if !o.gone() {
+		return
+	}
+	left := time.NewTimer(o.time - time.Since(*o.since.Load()))
+	defer left.Stop()
+	tick := time.NewTicker(storeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-left.C:
+			return
+		case <-tick.C:
+			store()
+		}
+	}
 }
 
 // watcherName is osqueryd's as the kernel shows it.

@@ -36,6 +36,10 @@ type Options struct {
 	ConfigFile string
 	StateDir   string
 	Logger     hclog.Logger
+	// Succeed is how long to wait for the end of who writes to the state, where that is
+	// one that has to end because this one was started; and it is shown that it is
+	// waited for, until Close or Resign.
+	Succeed time.Duration
 	// Temporary keeps the state in a directory of its own that goes at the end.
 	Temporary bool
 	// Users names user ids; nil leaves them as sources have them.
@@ -82,6 +86,7 @@ type App struct {
 	// Notes are things a person should know, in words.
 	Notes []string
 
+	claim  *store.Claim // nil unless another one's end is waited for
 	judge  *current
 	facts  *host.Facts // nil when nobody looks at the host
 	replay bool
@@ -341,6 +346,9 @@ func (a *App) openStore(ctx context.Context, o Options) store.Health {
 	var err error
 	if !o.Temporary {
 		a.Store, err = store.Open(ctx, o.StateDir)
+		if errors.Is(err, store.ErrLocked) && o.Succeed > 0 {
+			a.Store, err = a.succeed(ctx, o)
+		}
 		switch {
 		case err == nil:
 			h.Detail = o.StateDir
@@ -355,6 +363,7 @@ func (a *App) openStore(ctx context.Context, o Options) store.Health {
 				a.note(o, "another rollcall collects here: reading its rows, read-only")
 				return h
 			}
+			a.Resign(o.Logger)
 		}
 		a.note(o, fmt.Sprintf("state in %s cannot be used: %v", o.StateDir, err))
 	}
@@ -370,6 +379,43 @@ func (a *App) openStore(ctx context.Context, o Options) store.Health {
 		h.Remedy = "run as root, or name a directory of your own with --state"
 	}
 	return h
+}
+
+// succeed opens the state for writing when who writes to it has ended, if that is soon.
+func (a *App) succeed(ctx context.Context, o Options) (s *store.Store, err error) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for begin := time.Now(); ; {
+		if a.claim == nil {
+			// Whoever looks whether somebody waits holds it for a moment.
+			if a.claim, err = store.Await(o.StateDir); err != nil && !errors.Is(err, store.ErrLocked) {
+				return nil, err
+			}
+		}
+		if s, err = store.Open(ctx, o.StateDir); err == nil {
+			a.Resign(o.Logger)
+		}
+		if !errors.Is(err, store.ErrLocked) || time.Since(begin) >= o.Succeed {
+			return s, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-tick.C:
+		}
+	}
+}
+
+// Resign no longer shows that another one's end is waited for. It is called by one
+// goroutine at a time.
+func (a *App) Resign(log hclog.Logger) {
+	if a.claim == nil {
+		return
+	}
+	if err := a.claim.Release(); err != nil {
+		log.Debug("could not let go of the place in line", "error", err)
+	}
+	a.claim = nil
 }
 
 func (a *App) note(o Options, s string) {
@@ -400,6 +446,9 @@ func (a *App) Close() error {
 	a.Guard.Wait()
 	if a.facts != nil {
 		a.facts.Wait()
+	}
+	if a.claim != nil {
+		return errors.Join(a.claim.Release(), a.Store.Close())
 	}
 	return a.Store.Close()
 }

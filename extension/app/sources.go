@@ -153,26 +153,43 @@ func Live(r Rooms, log hclog.Logger) (sources []engine.Source, closers []io.Clos
 	return sources, closers
 }
 
+// Audit is what the kernel audits, heard from its making until Close.
+type Audit struct {
+	*Fallback
+	kernel *kaudit.Source
+}
+
+// NewAudit hears the kernel's audit, at most as long as life. filling is called when it is
+// time to read; it may be nil.
+func NewAudit(life context.Context, log hclog.Logger, filling func()) *Audit {
+	kernel := kaudit.New(kaudit.Options{Filling: filling, Logger: log.Named("kaudit")})
+	a := &Audit{NewFallback(life, kernel), kernel}
+	if err := a.Start(); err != nil { // its Read says so, and tries again
+		log.Debug("the kernel's audit is not listened to", "error", err)
+	}
+	return a
+}
+
+// HandOver leaves what comes from now on to a successor that listens already; what came
+// before can still be read.
+func (a *Audit) HandOver(ctx context.Context) error { return a.kernel.HandOver(ctx) }
+
 // Executions are the sources of what starts on a Linux host without osquery's help, in
 // the order of reading: the kernel's audit, and its process connector, which runs only
-// while neither that nor one of better can be read. They are closed by their owner.
-// filling is called when it is time to read; it may be nil.
+// while neither that nor one of better can be read. What has to be closed is closed by
+// its owner.
 //
 // The kernel's audit is read beside process_events, which are made of the same records:
 // it tells of a program at its moment, with the words of its command line as they were,
 // also while osquery is away or has not stored yet what it heard; and osquery has what
 // came while nobody of ours listened.
-func Executions(life context.Context, log hclog.Logger, filling func(), better ...*Preferred) (sources []engine.Source, closers []io.Closer) {
+func Executions(life context.Context, log hclog.Logger, audit *Audit, better ...*Preferred) (sources []engine.Source, closers []io.Closer) {
 	if runtime.GOOS != "linux" {
 		return nil, nil
 	}
-	audit := NewFallback(life, kaudit.New(kaudit.Options{Filling: filling, Logger: log.Named("kaudit")}))
-	if err := audit.Start(); err != nil { // its Read says so, and tries again
-		log.Debug("the kernel's audit is not listened to", "error", err)
-	}
 	kernel := NewPreferred(audit)
 	connector := NewFallback(life, proc.NewConnector(proc.Options{Logger: log.Named("proc")}), append(better, kernel)...)
-	return []engine.Source{kernel, connector}, []io.Closer{audit, connector}
+	return []engine.Source{kernel, connector}, []io.Closer{connector}
 }
 
 // onDemand asks for logons around an incident: to read them all would be too much.

@@ -307,8 +307,7 @@ func (e *Engine) Collect(ctx context.Context) error {
 	return e.collect(ctx, e.readers)
 }
 
-// Finish takes what volatile sources still hold. It is the last that is asked of an
-// engine.
+// Finish takes what volatile sources still hold, once Run has ended.
 func (e *Engine) Finish(ctx context.Context) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -321,7 +320,13 @@ func (e *Engine) Finish(ctx context.Context) error {
 	if len(last) == 0 {
 		return nil
 	}
-	return e.collect(ctx, last)
+	// What the brake leaves is lost now.
+	for range maxRounds {
+		if more, err := e.cycle(ctx, last); err != nil || !more {
+			return err
+		}
+	}
+	return nil
 }
 
 func (e *Engine) collect(ctx context.Context, readers []*reader) error {

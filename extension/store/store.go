@@ -189,6 +189,34 @@ func Free(dir string) bool {
 	return err == nil && lock.release() == nil
 }
 
+// nextName is the file that who waits to write holds a lock on.
+const nextName = "rollcall.next"
+
+// Claim is a successor's: it waits until nobody writes to a state directory any more.
+type Claim struct{ lock *fileLock }
+
+// Await shows who writes to a state directory that a successor waits for its end. It
+// returns ErrLocked when another one does already.
+func Await(dir string) (*Claim, error) {
+	lock, err := acquire(filepath.Join(dir, nextName))
+	if err != nil {
+		return nil, err
+	}
+	return &Claim{lock}, nil
+}
+
+// Release waits no more.
+func (c *Claim) Release() error { return c.lock.release() }
+
+// Awaited reports whether a successor waits.
+func Awaited(dir string) bool {
+	claim, err := Await(dir)
+	if err == nil {
+		_ = claim.Release() // it was only tried
+	}
+	return errors.Is(err, ErrLocked)
+}
+
 // replace sets the database aside and begins a new one. The caller is the only
 // writer.
 func (s *Store) replace(ctx context.Context) (aside string, err error) {

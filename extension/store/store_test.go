@@ -264,3 +264,28 @@ func TestTrim(t *testing.T) {
 		t.Errorf("left %s", got)
 	}
 }
+
+// TestAwait: who waits to write is seen by who writes, and by others who would wait.
+func TestAwait(t *testing.T) {
+	dir := t.TempDir()
+	if store.Awaited(dir) || store.Awaited(filepath.Join(dir, "none")) {
+		t.Error("somebody waits")
+	}
+	claim, err := store.Await(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Await(dir); !errors.Is(err, store.ErrLocked) || !store.Awaited(dir) {
+		t.Errorf("nobody waits: %v", err)
+	}
+	s, err := store.Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal("whoever waits keeps others from writing:", err)
+	}
+	if err := errors.Join(s.Close(), claim.Release()); err != nil {
+		t.Error(err)
+	}
+	if store.Awaited(dir) {
+		t.Error("it waits still")
+	}
+}

@@ -153,7 +153,16 @@ type started struct {
 	limit  string // a line of shell before it
 	env    []string
 	quiet  bool // nobody reads what it says
+	// watched starts it from another program, as osqueryd's watcher does: it is that one
+	// which signal and orphan mean, and the end is that of both.
+	watched bool
+	// pidfile is locked by what watches it, as osqueryd's is, and nobody else is meant to
+	// have it.
+	pidfile string
 }
+
+// watcher is a program that starts another one and looks on.
+const watcher = "#!/bin/sh\n\"$@\" &\nwait\n"
 
 func (f *trial) start(o started) *running {
 	f.Helper()
@@ -174,7 +183,13 @@ func (f *trial) start(o started) *running {
 	if o.limit != "" {
 		args = append([]string{"/bin/sh", "-c", o.limit + `; exec "$@"`, "sh"}, args...)
 	}
+	if o.watched {
+		script := f.file("osqueryd", watcher) // the kernel names a script's process by its file
+		f.must(os.Chmod(script, 0o700))
+		args = append([]string{script}, args...)
+	}
 	r := &running{f: f, cmd: exec.Command(args[0], args[1:]...), said: &programs.Output{}, ended: make(chan struct{})}
+	r.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: o.watched}
 	r.cmd.Env = append(os.Environ(), o.env...)
 	if !o.quiet {
 		r.cmd.Stderr = r.said
@@ -189,6 +204,14 @@ func (f *trial) start(o started) *running {
 		defer writer.Close()
 		defer reader.Close()
 	}
+	if o.pidfile != "" {
+		held := f.lock(o.pidfile)
+		if held == nil {
+			f.Fatal("the pid file is locked")
+		}
+		r.cmd.ExtraFiles = []*os.File{held}
+		defer held.Close()
+	}
 	if err := r.cmd.Start(); err != nil {
 		f.Fatal(err)
 	}
@@ -198,6 +221,9 @@ func (f *trial) start(o started) *running {
 	}()
 	f.Cleanup(func() {
 		_ = r.cmd.Process.Kill()
+		if o.watched {
+			_ = syscall.Kill(-r.cmd.Process.Pid, syscall.SIGKILL)
+		}
 		<-r.ended
 		if said := r.said.String(); f.Failed() && said != "" {
 			f.Logf("rollcall.ext said:\n%s", said[max(0, len(said)-6000):])
@@ -207,6 +233,18 @@ func (f *trial) start(o started) *running {
 		}
 	})
 	return r
+}
+
+// lock locks a file for as long as anybody has it open; nil when somebody else does.
+func (f *trial) lock(path string) *os.File {
+	f.Helper()
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f.must(err)
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = file.Close()
+		return nil
+	}
+	return file
 }
 
 // end waits for the program's end, which is to come within a time, and returns its
@@ -243,6 +281,12 @@ func (r *running) signal(s os.Signal) {
 	if err := r.cmd.Process.Signal(s); err != nil {
 		r.f.Fatal(err)
 	}
+}
+
+// orphan kills what watches it, and nothing else.
+func (r *running) orphan() {
+	r.f.Helper()
+	r.f.must(r.cmd.Process.Kill())
 }
 
 // kill is kill -9; the core forgets it.

@@ -54,6 +54,21 @@ func lifecycleFaults() []fault {
 			}
 			f.note("%.1f s", time.Since(begin).Seconds())
 		}},
+		{name: "osqueryd killed and started again", tried: "watcher and core die, and the next one starts an extension while the old one is there", holds: "nothing of the old one is in the way: it goes on until then and gives the state up, the new one writes, each event has one row", run: succeeded},
+		{name: "osqueryd killed for good", tried: "watcher and core die", holds: "it ends with an error within 10 s", run: func(f *trial) {
+			core := f.auditing()
+			r := f.start(started{core: core, watched: true})
+			f.registered(core)
+			f.works(core, 1)
+			core.Stop()
+			r.orphan()
+			begin := time.Now()
+			r.end(10 * time.Second)
+			f.note("%.1f s", time.Since(begin).Seconds())
+			if !strings.Contains(r.said.String(), "rollcall.ext: ") {
+				f.Error("it ended without an error")
+			}
+		}},
 		{name: "core replaced", tried: "another core takes over the socket", holds: "it ends within 30 s: nobody would call it again", run: func(f *trial) {
 			core := f.auditing()
 			r := f.start(started{core: core})
@@ -318,6 +333,46 @@ func (f *trial) listen(serve func(net.Conn)) {
 		f.Error("status 0")
 	}
 	f.note("ended after %.1f s", time.Since(begin).Seconds())
+}
+
+// succeeded kills osqueryd and starts it again.
+func succeeded(f *trial) {
+	core, state := f.auditing(), filepath.Join(f.TempDir(), "state")
+	pidfile := filepath.Join(f.TempDir(), "pid")
+	old := f.start(started{core: core, state: state, watched: true, pidfile: pidfile})
+	f.registered(core)
+	f.works(core, 1)
+	const rounds = 3
+	for round := range rounds {
+		core.Stop()
+		old.orphan()
+		f.must(core.Listen())
+		f.eventually(5*time.Second, "the pid file is free", func() bool {
+			file := f.lock(pidfile)
+			return file != nil && file.Close() == nil
+		})
+		old.alive()
+		next := f.start(started{core: core, state: state, watched: true, pidfile: pidfile})
+		begin := time.Now()
+		old.end(10 * time.Second)
+		f.note("%.1f s", time.Since(begin).Seconds())
+		if said := old.said.String(); !strings.Contains(said, "rollcall.ext: ") || !strings.Contains(said, "next one's Rollcall goes on") {
+			f.Error("it ended, and not for its successor")
+		}
+		f.registered(core)
+		f.works(core, int64(round+2))
+		next.alive()
+		old = next
+	}
+	got := map[string]int{}
+	for _, row := range f.audited(core) {
+		got[row["cmdline"]]++
+	}
+	for i := range rounds + 1 {
+		if line := fmt.Sprintf("systemctl list-dependencies works-%d.service", i+1); got[line] != 1 {
+			f.Errorf("%s has %d rows", line, got[line])
+		}
+	}
 }
 
 // killed ends it at every moment and tears what was written last.

@@ -106,9 +106,10 @@ func (f *sessionFlags) open(ctx context.Context, env *environment) (*session, er
 			return s.from.sources()
 		}
 		sources := []engine.Source{proc.NewRunning(proc.Options{Logger: log.Named("proc")})}
-		starts, closers := app.Executions(life, log, nil)
+		audit := app.NewAudit(life, log, nil)
+		starts, closers := app.Executions(life, log, audit)
 		live, more := app.Live(r, log)
-		s.closers = append(closers, more...)
+		s.closers = append(append(closers, audit), more...)
 		return append(append(sources, starts...), live...)
 	}
 	s.app, err = app.Open(ctx, o)

@@ -568,3 +568,87 @@ func BenchmarkRecord(b *testing.B) {
 		k.executed(n)
 	}
 }
+
+// TestHandOver: of two that listen at the same time each event is told by one, whenever
+// its records come and wherever they are at that moment.
+func TestHandOver(t *testing.T) {
+	old := newKernel(t, Options{})
+	next := newKernel(t, Options{})
+	next.run = "the next"
+	both := []*kernel{old}
+	records := func(serial int, from, to int) {
+		at := fmt.Sprintf("audit(%d.123:%d): ", begin.Unix(), serial)
+		for _, r := range []struct {
+			typ  uint16
+			text string
+		}{
+			{1300, `arch=c000003e syscall=59 success=yes ppid=1 pid=200 uid=0 euid=0 exe="/usr/bin/id"`}, {1309, `argc=1 a0="id"`}, {1307, `cwd="/"`}, {1320, ""},
+		}[from:to] {
+			for _, k := range both {
+				k.record(r.typ, []byte(at+r.text))
+			}
+		}
+	}
+	records(1, 0, 4)
+	records(2, 0, 2)
+	both = append(both, next) // it begins in the middle of the second
+	records(2, 2, 4)
+	records(3, 0, 4)
+	records(5, 0, 4) // the fourth comes later
+	records(6, 0, 1)
+	old.want(1, 2, 3, 5) // and this is stored
+	records(7, 0, 4)
+	old.leave()
+	records(6, 1, 4)
+	records(4, 0, 4)
+	records(8, 0, 4)
+	old.complete()
+	records(9, 0, 4)
+	if b := old.want(7, 6, 4); b.Dropped != 0 || len(b.Gaps) != 0 {
+		t.Errorf("%+v", b)
+	}
+	last := old.cursor
+	next.cursor = last
+	records(10, 0, 1)
+	if b := next.want(8, 9); b.Dropped != 0 || len(b.Gaps) != 0 {
+		t.Errorf("%+v", b)
+	}
+	records(10, 1, 4)
+	next.want(10)
+
+	// Numbers of another start of the kernel are others.
+	again := newKernel(t, Options{})
+	again.run, again.boot, again.cursor = "again", "another", last
+	again.executed(3)
+	again.want(3)
+	// Who heard nothing leaves everything.
+	idle := newKernel(t, Options{})
+	if err := idle.HandOver(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	idle.executed(1)
+	idle.want()
+	fresh := newKernel(t, Options{})
+	fresh.run, fresh.cursor = "fresh", idle.cursor
+	fresh.executed(1)
+	fresh.want(1)
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := idle.HandOver(canceled); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+// TestHandOverLogons: what is not a process is left in the same way, also where numbers
+// begin again.
+func TestHandOverLogons(t *testing.T) {
+	k := newKernel(t, Options{})
+	for _, serial := range []uint32{1<<32 - 2, 1<<32 - 1, 1, 2} {
+		k.record(1105, fmt.Appendf(nil, "audit(1772366400.5:%d): pid=9 uid=0 auid=1000 ses=4 msg='op=PAM:session_open grantors=pam_unix acct=\"anna\" exe=\"/usr/sbin/sshd\" hostname=10.0.0.9 addr=10.0.0.9 terminal=ssh res=success'", serial))
+	}
+	k.cursor = fmt.Sprintf("theirs|7|%d|%s|%d", begin.Unix(), k.boot, 1)
+	b := k.want()
+	if len(b.Logons) != 1 || b.Logons[0].EID != "1772366400.5:2" || b.Read != 1 {
+		t.Errorf("%+v", b)
+	}
+}

@@ -236,3 +236,22 @@ func TestLiveOverflow(t *testing.T) {
 		t.Errorf("%d of %d programs were seen, %d in part, %d events dropped, %d gaps, %+v", seen, total, cut, dropped, gaps, st)
 	}
 }
+
+// TestLiveHandOver ends in favour of a successor while nothing is told, too.
+func TestLiveHandOver(t *testing.T) {
+	s := New(Options{})
+	if err := s.Start(t.Context()); err != nil {
+		t.Skipf("NOT TESTED: the kernel's audit can't be listened to: %v", err)
+	}
+	for range 3 {
+		if err := s.HandOver(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := s.HandOver(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

@@ -30,6 +30,9 @@ func (*Source) Start(context.Context) error { return off() }
 // Close does nothing.
 func (*Source) Close() error { return nil }
 
+// HandOver does nothing.
+func (*Source) HandOver(context.Context) error { return nil }
+
 // Stats are all zero.
 func (*Source) Stats() Stats { return Stats{} }
 

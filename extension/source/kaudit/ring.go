@@ -80,6 +80,18 @@ func (r *ring) acknowledge(n uint64) {
 	}
 }
 
+// leave drops what somebody else has taken. Numbers stay.
+func (r *ring) leave(m mark) {
+	for i := range r.entries {
+		e := &r.entries[i]
+		m.leave(&e.batch)
+		now := entryOf(e.batch, e.time)
+		r.rows += now.rows - e.rows
+		r.bytes += now.bytes - e.bytes
+		*e = now
+	}
+}
+
 // take adds the oldest entries to a batch, up to limit rows but at least one entry,
 // and returns the number of the last one.
 func (r *ring) take(limit int, to *evidence.Batch) (last uint64) {

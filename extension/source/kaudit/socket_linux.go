@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -36,6 +37,12 @@ type socket struct {
 	taken  bool // a message, since it was waited for one
 	closed chan struct{}
 	once   sync.Once
+
+	// emptied is called when nothing waits to be taken any more that came before the
+	// call of empty that returned this number; an older one says that of older calls.
+	emptied func(uint64)
+	asked   atomic.Uint64
+	hurry   chan struct{}
 }
 
 var _ libaudit.NetlinkSendReceiver = (*socket)(nil)
@@ -45,7 +52,7 @@ func listen() (*socket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open an audit socket: %w", err)
 	}
-	s := &socket{file: os.NewFile(uintptr(fd), name), buf: make([]byte, maxMessage), closed: make(chan struct{})}
+	s := &socket{file: os.NewFile(uintptr(fd), name), buf: make([]byte, maxMessage), closed: make(chan struct{}), hurry: make(chan struct{}, 1)}
 	// Only root may exceed the limit of the machine; a smaller buffer still works.
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer); err != nil {
 		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
@@ -69,18 +76,29 @@ func (s *socket) Receive(_ bool, parse libaudit.NetlinkParser) ([]syscall.Netlin
 		var n int
 		var from unix.Sockaddr
 		var rerr error
+		asked := s.asked.Load()
 		err := s.raw.Read(func(fd uintptr) bool {
 			n, from, rerr = unix.Recvfrom(int(fd), s.buf, 0)
 			return !errors.Is(rerr, unix.EAGAIN) || s.taken
 		})
 		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			// Somebody wants to know that it is empty: look, and don't wait.
+			if err := s.file.SetReadDeadline(time.Time{}); err != nil {
+				return nil, fmt.Errorf("wait for audit records: %w", err)
+			}
+			s.taken = true
+			continue
 		case err != nil:
 			return nil, err
 		case errors.Is(rerr, unix.EAGAIN):
 			s.taken = false
+			s.emptied(asked)
 			timer := time.NewTimer(gather)
 			select {
 			case <-timer.C:
+			case <-s.hurry:
+				timer.Stop()
 			case <-s.closed:
 				timer.Stop()
 			}
@@ -99,6 +117,20 @@ func (s *socket) Receive(_ bool, parse libaudit.NetlinkParser) ([]syscall.Netlin
 		s.taken = true
 		return parse(s.buf[:n])
 	}
+}
+
+// empty asks for all that has come to be taken now; emptied tells when it was, by the
+// number that is returned.
+func (s *socket) empty() (uint64, error) {
+	n := s.asked.Add(1)
+	select {
+	case s.hurry <- struct{}{}:
+	default:
+	}
+	if err := s.file.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		return n, fmt.Errorf("take the last audit records: %w", err)
+	}
+	return n, nil
 }
 
 // Send implements libaudit.NetlinkSender, by refusing.

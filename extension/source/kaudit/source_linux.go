@@ -33,6 +33,9 @@ const (
 	settling = 5 * time.Second
 	// warnEvery is how often lost records are logged.
 	warnEvery = time.Minute
+	// overlap is how long the records of an event may take to come that is older than
+	// another one of which all have come: whoever makes them may be made to wait.
+	overlap = 300 * time.Millisecond
 
 	enable  = "auditctl -e 1"
 	addRule = "auditctl -a always,exit -F arch=b64 -S execve,execveat -k exec"
@@ -65,6 +68,9 @@ type Source struct {
 
 	mu      sync.Mutex
 	client  *libaudit.AuditClient // nil unless started
+	sock    *socket               // the client's
+	emptied uint64                // what sock told last of being empty
+	empty   chan struct{}         // closed when it tells again; nil while nobody waits
 	done    chan struct{}
 	cancel  func() bool // lets go of the context
 	ending  *atomic.Bool
@@ -86,6 +92,11 @@ type Source struct {
 	line    []byte
 	warned  time.Time
 
+	boot    string // tells the numbers of this start of the kernel from those of another
+	mine    mark   // where a successor begins, once this one leaves
+	theirs  mark   // where the predecessor left
+	partial mark   // the event that the first record was not the first of
+
 	asked   time.Time
 	stale   bool // a record told of a change of policy since
 	policy  policy
@@ -101,7 +112,7 @@ func New(o Options) *Source {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
-	return &Source{opts: o, now: time.Now, ask: ask, ring: newRing(o.Ring, ringBytes)}
+	return &Source{opts: o, now: time.Now, ask: ask, ring: newRing(o.Ring, ringBytes), boot: bootID()}
 }
 
 // Name is the source's name in evidence.
@@ -115,7 +126,13 @@ func (s *Source) Stats() Stats {
 // Start begins to listen, until ctx ends or Close is called. It returns an
 // *evidence.Unavailable where the kernel does not let us.
 func (s *Source) Start(ctx context.Context) error {
+	// Every moment counts: who asks for the rules first has not heard it.
+	err := s.start(ctx)
 	s.look()
+	return err
+}
+
+func (s *Source) start(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.client != nil {
@@ -131,9 +148,9 @@ func (s *Source) Start(ctx context.Context) error {
 	if err != nil {
 		return refused(err)
 	}
-	sock.overflow = s.overflow
+	sock.overflow, sock.emptied = s.overflow, s.noteEmpty
 	s.begin()
-	s.client, s.err = &libaudit.AuditClient{Netlink: sock}, nil
+	s.client, s.sock, s.err = &libaudit.AuditClient{Netlink: sock}, sock, nil
 	s.done = make(chan struct{})
 	client, ending := s.client, new(atomic.Bool)
 	s.ending = ending
@@ -155,6 +172,7 @@ func (s *Source) begin() {
 		s.gap(evidence.Gap{From: min(s.heard.Unix(), now.Unix()), To: now.Unix(), Reason: "it ended, and was not listened to: " + s.err.Error()})
 	}
 	s.dec, s.serials, s.flushed = auditlog.NewDecoder(), serials{}, true
+	s.mine, s.partial = mark{}, mark{}
 	s.heard, s.exec, s.topAt = now, now, now
 }
 
@@ -308,6 +326,12 @@ func (s *Source) record(typ uint16, data []byte) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.mine.set && s.mine.ahead(serial) > 0 {
+		return // the successor's
+	}
+	if !s.serials.begun && continues(typ) {
+		s.partial = mark{true, serial}
+	}
 	s.heard, s.flushed = s.now(), false
 	switch typ {
 	case typeExecve:
@@ -317,6 +341,9 @@ func (s *Source) record(typ uint16, data []byte) {
 	}
 	s.gone(s.serials.add(serial), second)
 	s.last = second
+	if s.partial.set && serial == s.partial.serial {
+		return // half of what it says was not heard
+	}
 	s.line = append(s.line[:0], "type="...)
 	s.line = strconv.AppendUint(s.line, uint64(typ), 10)
 	s.line = append(append(s.line, " msg="...), data...)
@@ -366,6 +393,11 @@ func (s *Source) push(b evidence.Batch) {
 	for i := range b.Changes {
 		b.Changes[i].Source = name
 	}
+	if s.theirs.set {
+		s.theirs.leave(&b)
+		// Their last events are complete: what comes is ours alone.
+		s.theirs.set = s.theirs.ahead(s.serials.top) < reorder
+	}
 	if e := entryOf(b, s.last); e.rows > 0 {
 		before := s.ring.rows
 		s.ring.push(e)
@@ -403,9 +435,12 @@ func (s *Source) Read(ctx context.Context, cursor string, limit int) (evidence.B
 		s.gone(s.serials.settle(s.top), s.last)
 		s.top, s.topAt = s.serials.top, now
 	}
-	run, seq, until := parseCursor(cursor)
+	run, seq, until, left := s.parseCursor(cursor)
 	if run == s.run && run != "" {
 		s.ring.acknowledge(seq)
+	} else if left.set {
+		s.theirs = left
+		s.ring.leave(left)
 	}
 	if s.client == nil && len(s.ring.entries) == 0 {
 		return evidence.Batch{Cursor: cursor}, s.stopped()
@@ -433,23 +468,37 @@ func (s *Source) Read(ctx context.Context, cursor string, limit int) (evidence.B
 	case run == s.run && until <= now.Unix():
 		heard = max(heard, until)
 	}
+	if s.mine.set {
+		heard = now.Unix() // the successor hears since before
+	}
 	b.Cursor = fmt.Sprintf("%s|%d|%d", s.run, last, heard)
+	if s.mine.set && s.mine.serial > 0 && s.boot != "" {
+		b.Cursor += fmt.Sprintf("|%s|%d", s.boot, s.mine.serial)
+	}
 	return b, s.state(now)
 }
 
-func parseCursor(cursor string) (run string, seq uint64, until int64) {
+// parseCursor reads a cursor: which run's it is, the number of the last row and the
+// second until when it was listened, and where that run left off in favour of a
+// successor.
+func (s *Source) parseCursor(cursor string) (run string, seq uint64, until int64, left mark) {
 	f := strings.Split(cursor, "|")
-	if len(f) != 3 {
-		return "", 0, 0
+	if len(f) != 3 && len(f) != 5 {
+		return "", 0, 0, mark{}
 	}
 	seq, err := strconv.ParseUint(f[1], 10, 63)
 	if err != nil {
-		return "", 0, 0
+		return "", 0, 0, mark{}
 	}
 	if until, err = strconv.ParseInt(f[2], 10, 64); err != nil || until < 0 || until > maxSecond {
-		return "", 0, 0
+		return "", 0, 0, mark{}
 	}
-	return f[0], seq, until
+	if len(f) == 5 && f[3] == s.boot && s.boot != "" {
+		if n, err := strconv.ParseUint(f[4], 10, 32); err == nil {
+			left = mark{true, n}
+		}
+	}
+	return f[0], seq, until, left
 }
 
 func (s *Source) stopped() error {

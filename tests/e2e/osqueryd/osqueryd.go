@@ -23,8 +23,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/osquery-rollcall/rollcall/tests/programs"
 )
 
 const osqueryd = "osqueryd"
@@ -113,7 +111,7 @@ type Daemon struct {
 	p      Programs
 	cmd    *exec.Cmd
 	ended  chan struct{}
-	stderr *programs.Output
+	output string // the file of what it says, and its extension
 }
 
 // Start runs a daemon until the test ends. It returns once the extension is registered.
@@ -133,7 +131,7 @@ func Prepare(tb testing.TB, o Options) *Daemon {
 		KeepAudit(tb)
 	}
 	dir := Home(tb)
-	d := &Daemon{Dir: dir, Socket: filepath.Join(dir, "em"), State: o.State, tb: tb, o: o, p: p, stderr: &programs.Output{}}
+	d := &Daemon{Dir: dir, Socket: filepath.Join(dir, "em"), State: o.State, tb: tb, o: o, p: p, output: filepath.Join(dir, "output")}
 	if d.State == "" {
 		d.State = filepath.Join(dir, "state")
 	}
@@ -158,7 +156,7 @@ func Prepare(tb testing.TB, o Options) *Daemon {
 	tb.Cleanup(func() {
 		d.Stop()
 		if tb.Failed() {
-			tb.Logf("osqueryd %s said (end):\n%s", o.Island, tail(quieter(d.stderr.String()), 6000))
+			tb.Logf("osqueryd %s said (end):\n%s", o.Island, tail(d.Said(), 6000))
 		}
 	})
 	return d
@@ -192,7 +190,13 @@ func (d *Daemon) Run() {
 		config = ""
 	}
 	d.cmd.Env = append(os.Environ(), "ROLLCALL_STATE="+d.State, "ROLLCALL_CONFIG="+config)
-	d.cmd.Stdout, d.cmd.Stderr = d.stderr, d.stderr
+	// A file, and no pipe, whose end would be that of an extension which is left behind.
+	output, err := os.OpenFile(d.output, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		d.tb.Fatal(err)
+	}
+	defer output.Close()
+	d.cmd.Stdout, d.cmd.Stderr = output, output
 	if err := d.cmd.Start(); err != nil {
 		d.tb.Fatal(err)
 	}
@@ -298,7 +302,13 @@ func (d *Daemon) Kill() {
 func (d *Daemon) Ended() <-chan struct{} { return d.ended }
 
 // Said is what osqueryd and its extension said that is out of the ordinary.
-func (d *Daemon) Said() string { return quieter(d.stderr.String()) }
+func (d *Daemon) Said() string {
+	said, err := os.ReadFile(d.output)
+	if err != nil {
+		return err.Error()
+	}
+	return quieter(string(said))
+}
 
 // Watcher is the process id of osqueryd's watcher.
 func (d *Daemon) Watcher() int { return d.cmd.Process.Pid }
