@@ -25,8 +25,10 @@ var (
 )
 
 const (
-	// lookEvery is how often is looked whether another one has ended, or waits.
-	lookEvery = 200 * time.Millisecond
+	// lookEvery is how often is looked whether osqueryd has ended, or who writes; soonEvery
+	// is how often when that is likely to be so, or a successor to wait.
+	lookEvery = time.Second
+	soonEvery = 100 * time.Millisecond
 	// orphanTime is how long an extension goes on without its osqueryd, to be heard by
 	// its successor: with what follows it is less than the 10 s it may take.
 	orphanTime = 7 * time.Second
@@ -44,7 +46,7 @@ func whileTaken(ctx context.Context, dir string, stays func()) (context.Context,
 	done := make(chan struct{})
 	go func() { // ends with ctx
 		defer close(done)
-		tick := time.NewTicker(lookEvery)
+		tick := time.NewTicker(soonEvery)
 		defer tick.Stop()
 		long := time.NewTimer(listenFor)
 		defer long.Stop()
@@ -53,6 +55,7 @@ func whileTaken(ctx context.Context, dir string, stays func()) (context.Context,
 			case <-ctx.Done():
 				return
 			case <-long.C:
+				tick.Reset(lookEvery)
 				stays()
 			case <-tick.C:
 				if store.Free(dir) {
@@ -103,10 +106,14 @@ func (o *orphanage) watch(ctx context.Context) (context.Context, context.CancelF
 				return
 			case <-tick.C:
 			}
-			if o.gone() && o.awaited() {
+			if !o.gone() {
+				continue
+			}
+			if o.awaited() {
 				cancel(errSucceeded)
 				return
 			}
+			tick.Reset(soonEvery)
 		}
 	}()
 	return ctx, func() {

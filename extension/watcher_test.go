@@ -33,7 +33,7 @@ func goesOn(t *testing.T, ctx context.Context) {
 	select {
 	case <-ctx.Done():
 		t.Fatalf("it ended: %v", context.Cause(ctx))
-	case <-time.After(5 * lookEvery):
+	case <-time.After(3 * lookEvery / 2):
 	}
 }
 

@@ -11,12 +11,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/osquery/osquery-go/plugin/table"
 	"go.uber.org/goleak"
 
 	"github.com/osquery-rollcall/rollcall/extension/app"
 	"github.com/osquery-rollcall/rollcall/extension/engine"
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
+	"github.com/osquery-rollcall/rollcall/extension/store"
 	"github.com/osquery-rollcall/rollcall/tests/permit"
 )
 
@@ -260,5 +262,54 @@ func TestFallback(t *testing.T) {
 func TestMachineID(t *testing.T) {
 	if id := app.MachineID("host"); id == "" {
 		t.Error("no id")
+	}
+}
+
+// TestSucceed: who takes another one's place waits for its end, shows it, and goes on
+// without it where that does not come.
+func TestSucceed(t *testing.T) {
+	state := t.TempDir()
+	none := sources()
+	first, err := app.Open(t.Context(), app.Options{StateDir: state, Sources: none})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader, err := app.Open(t.Context(), app.Options{StateDir: state, Sources: none, Succeed: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if reader.Engine != nil || !store.Awaited(state) {
+		t.Errorf("it writes (%v), or does not show that it waits", reader.Engine != nil)
+	}
+	reader.Resign(hclog.NewNullLogger())
+	if store.Awaited(state) {
+		t.Error("it waits still")
+	}
+	if err := reader.Close(); err != nil {
+		t.Error(err)
+	}
+	opened := make(chan *app.App, 1)
+	go func() {
+		a, err := app.Open(t.Context(), app.Options{StateDir: state, Sources: none, Succeed: time.Hour})
+		if err != nil {
+			t.Error(err)
+		}
+		opened <- a
+	}()
+	for !store.Awaited(state) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err := first.Close(); err != nil {
+		t.Error(err)
+	}
+	second := <-opened
+	if second == nil {
+		return
+	}
+	if second.Engine == nil || store.Awaited(state) {
+		t.Errorf("it does not write (%v), or waits still", second.Engine == nil)
+	}
+	if err := second.Close(); err != nil {
+		t.Error(err)
 	}
 }

@@ -38,26 +38,30 @@ const (
 
 // event is what the records of one event say.
 type event struct {
-	header
-	order   uint64
-	syscall bool
-	failed  bool
-	exec    bool     // an EXECVE record, or a system call of that name
-	call    callKind // what else it was
-	flags   uint64
-	p       evidence.Process
-	argc    int
-	args    map[int][]string // words, in the pieces they came in
-	size    int
-	cut     bool
-	title   []byte
-	peer    []byte // of a socket
-	files   []file
+	node, id string
+	second   int64
+	key      string // in Decoder's open
+	order    uint64
+	syscall  bool
+	failed   bool
+	exec     bool     // an EXECVE record, or a system call of that name
+	call     callKind // what else it was
+	flags    uint64
+	p        evidence.Process
+	argc     int
+	args     []string         // the first words, whole
+	pieces   map[int][]string // the others, and what else came of the first
+	size     int
+	cut      bool
+	title    []byte
+	peer     []byte // of a socket
+	files    []file
 }
 
 // Decoder puts records together to events. Records of several events may mix.
 type Decoder struct {
 	open  map[string]*event
+	key   []byte // of the record under way
 	order uint64
 	size  int
 	users users
@@ -86,42 +90,55 @@ func (d *Decoder) Line(line []byte, to *evidence.Batch) (ok bool) {
 	if !ok {
 		return false
 	}
+	d.record(&h, to)
+	return true
+}
+
+// Record takes one record and adds to the batch what is complete with it. A Decoder has
+// either lines or records.
+func (d *Decoder) Record(r *Record, to *evidence.Batch) {
+	if r.typ != "" { // others say nothing
+		d.record(&r.header, to)
+	}
+}
+
+func (d *Decoder) record(h *header, to *evidence.Batch) {
 	switch h.typ {
 	case "SYSCALL", "EXECVE", "CWD", "PROCTITLE", "EOE", "SOCKADDR":
 	case "PATH":
 		if !tellsOfUnit(h.body) {
-			return true
+			return
 		}
 	case "USER_CMD":
 		if p, ok := userCommand(h); ok {
 			to.Processes = append(to.Processes, p)
 		}
-		return true
+		return
 	default:
 		d.users.record(h, to)
-		return true
+		return
 	}
-	key := h.node + "\x00" + h.id
-	e := d.open[key]
+	d.key = append(append(append(d.key[:0], h.node...), 0), h.stamp...)
+	e := d.open[string(d.key)]
 	if e == nil {
 		if h.typ == "EOE" {
-			return true
+			return
 		}
 		d.expire(h.second, to)
 		d.order++
-		e = &event{header: h, order: d.order}
+		key := string(d.key)
+		e = &event{node: h.node, id: key[len(h.node)+1:], second: h.second, key: key, order: d.order}
 		d.open[key] = e
 	}
 	before := e.size
 	done := e.record(h)
 	d.size += e.size - before
 	if done {
-		d.close(key, to)
+		d.close(e.key, to)
 	}
 	for len(d.open) > maxOpen || d.size > maxOpenText {
 		d.close(d.oldest(), to)
 	}
-	return true
 }
 
 // Flush adds the events that still wait for records.
@@ -166,7 +183,7 @@ func (d *Decoder) close(key string, to *evidence.Batch) {
 }
 
 // record takes one record and reports whether it was the last one.
-func (e *event) record(h header) (last bool) {
+func (e *event) record(h *header) (last bool) {
 	switch h.typ {
 	case "SYSCALL":
 		e.syscall = true
@@ -308,15 +325,37 @@ func (e *event) execve(body []byte) {
 			return
 		}
 		e.size += len(raw) + 16
-		if e.args == nil {
-			e.args = map[int][]string{}
+		whole := len(piece) == 0
+		if whole && n <= len(e.args) && len(e.pieces) == 0 { // as nearly all are
+			if n == len(e.args) {
+				e.args = append(e.args, "")
+			}
+			e.args[n] = untrusted(raw)
+			return
 		}
-		if len(piece) > 0 {
-			e.args[n] = append(e.args[n], untrusted(raw))
-		} else {
-			e.args[n] = []string{untrusted(raw)}
+		if e.pieces == nil {
+			e.pieces = map[int][]string{}
 		}
+		if whole {
+			if n < len(e.args) {
+				e.args[n] = ""
+			}
+			e.pieces[n] = e.pieces[n][:0]
+		}
+		e.pieces[n] = append(e.pieces[n], untrusted(raw))
 	})
+}
+
+// word is a word of the command line; ok is false where its record is missing.
+func (e *event) word(n int) (w string, ok bool) {
+	pieces, ok := e.pieces[n]
+	if n >= len(e.args) {
+		return strings.Join(pieces, ""), ok
+	}
+	if ok {
+		return e.args[n] + strings.Join(pieces, ""), true
+	}
+	return e.args[n], true
 }
 
 func (e *event) process() (evidence.Process, bool) {
@@ -328,16 +367,23 @@ func (e *event) process() (evidence.Process, bool) {
 	p.Source, p.EID = Source, e.id
 	var words []string
 	switch {
-	case len(e.args) > 0:
-		count := min(max(e.argc, len(e.args)), maxArgs)
+	case len(e.args)+len(e.pieces) > 0:
+		known := len(e.args)
+		for n := range e.pieces {
+			if n >= len(e.args) {
+				known++
+			}
+		}
+		count := min(max(e.argc, known), maxArgs)
+		words = make([]string, 0, min(count, known))
 		for i := range count {
-			w, ok := e.args[i]
+			w, ok := e.word(i)
 			if !ok {
 				// A record is missing: the words after it would take wrong places.
 				p.Truncated = true
 				break
 			}
-			words = append(words, strings.Join(w, ""))
+			words = append(words, w)
 		}
 		p.Truncated = p.Truncated || e.cut || e.argc > maxArgs
 	case len(e.title) > 0:
@@ -367,8 +413,8 @@ func (e *event) titleLine() (line string, truncated bool) {
 
 // userCommand reads what sudo itself reports. The process it starts is its child,
 // whose id it does not tell.
-func userCommand(h header) (evidence.Process, bool) {
-	p := evidence.Process{Time: h.second, Platform: evidence.Linux, Host: h.node, Source: Source, EID: h.id, ArgsJoined: true}
+func userCommand(h *header) (evidence.Process, bool) {
+	p := evidence.Process{Time: h.second, Platform: evidence.Linux, Host: h.node, Source: Source, EID: h.id(), ArgsJoined: true}
 	failed := false
 	inner := func(key, raw []byte) {
 		switch string(key) {

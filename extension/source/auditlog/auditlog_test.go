@@ -3,6 +3,7 @@ package auditlog
 import (
 	"encoding/hex"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -198,6 +199,44 @@ func BenchmarkLine(b *testing.B) {
 		var got evidence.Batch
 		for _, l := range lines {
 			d.Line([]byte(l), &got)
+		}
+	}
+}
+
+// TestWords: in whatever order and pieces words come, each is what was told of it last.
+func TestWords(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(3, 4))
+	for range 2000 {
+		var e event
+		e.exec, e.argc = true, rnd.IntN(5)
+		told := map[int]string{}
+		for next := range rnd.IntN(9) {
+			n := next
+			if rnd.IntN(3) == 0 {
+				n = rnd.IntN(6)
+			}
+			text := string(rune('a' + rnd.IntN(26)))
+			if rnd.IntN(4) == 0 {
+				e.execve(fmt.Appendf(nil, `a%d[%d]="%s"`, n, next, text))
+				told[n] += text
+			} else {
+				e.execve(fmt.Appendf(nil, `a%d="%s"`, n, text))
+				told[n] = text
+			}
+		}
+		var want []string
+		truncated := false
+		for i := range max(e.argc, len(told)) {
+			w, ok := told[i]
+			if !ok {
+				truncated = len(told) > 0
+				break
+			}
+			want = append(want, w)
+		}
+		p, _ := e.process()
+		if line := strings.Join(want, " "); p.CmdLine != line || len(want) > 0 && p.Truncated != truncated {
+			t.Fatalf("%q, truncated %v; want %q, %v (%v)", p.CmdLine, p.Truncated, line, truncated, told)
 		}
 	}
 }

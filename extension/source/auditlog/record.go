@@ -9,22 +9,25 @@ import (
 
 // The record types that matter, as logged and as numbered by the kernel
 // (linux/audit.h) and by libaudit.
-var typeNames = map[string]string{
-	"1100": "USER_AUTH", "1102": "USER_MGMT", "1105": "USER_START", "1108": "USER_CHAUTHTOK", "1112": "USER_LOGIN", "1114": "ADD_USER", "1115": "DEL_USER",
-	"1116": "ADD_GROUP", "1117": "DEL_GROUP", "1119": "CHGRP_ID", "1123": "USER_CMD", "1127": "SYSTEM_BOOT", "1132": "GRP_MGMT", "1133": "GRP_CHAUTHTOK", "1135": "ACCT_LOCK", "1136": "ACCT_UNLOCK",
-	"1201": "DAEMON_END", "1202": "DAEMON_ABORT",
-	"1300": "SYSCALL", "1302": "PATH", "1305": "CONFIG_CHANGE", "1306": "SOCKADDR", "1307": "CWD", "1309": "EXECVE", "1320": "EOE", "1327": "PROCTITLE",
+var typeNames = map[uint16]string{
+	1100: "USER_AUTH", 1102: "USER_MGMT", 1105: "USER_START", 1108: "USER_CHAUTHTOK", 1112: "USER_LOGIN", 1114: "ADD_USER", 1115: "DEL_USER",
+	1116: "ADD_GROUP", 1117: "DEL_GROUP", 1119: "CHGRP_ID", 1123: "USER_CMD", 1127: "SYSTEM_BOOT", 1132: "GRP_MGMT", 1133: "GRP_CHAUTHTOK", 1135: "ACCT_LOCK", 1136: "ACCT_UNLOCK",
+	1201: "DAEMON_END", 1202: "DAEMON_ABORT",
+	1300: "SYSCALL", 1302: "PATH", 1305: "CONFIG_CHANGE", 1306: "SOCKADDR", 1307: "CWD", 1309: "EXECVE", 1320: "EOE", 1327: "PROCTITLE",
 }
 
-// header is the beginning of a record.
+// header is the beginning of a record. It is of the line's bytes.
 type header struct {
 	node   string
 	typ    string
-	id     string // time and serial as logged: "1700000000.123:456"
+	stamp  []byte // time and serial as logged: "1700000000.123:456"
 	second int64
 	serial uint64
 	body   []byte
 }
+
+// id is the source's own id of the event.
+func (h *header) id() string { return string(h.stamp) }
 
 // parseHeader reads
 //
@@ -55,35 +58,69 @@ func parseHeader(line []byte) (h header, ok bool) {
 	if !found || len(typ) == 0 || len(typ) > 64 {
 		return h, false
 	}
-	rest = bytes.TrimPrefix(rest, []byte("msg="))
-	rest, found = bytes.CutPrefix(rest, []byte("audit("))
-	if !found {
-		return h, false
-	}
-	end := bytes.IndexByte(rest, ')')
-	if end < 0 || end > 64 {
-		return h, false
-	}
-	h.id = string(rest[:end])
-	seconds, serial, found := strings.Cut(h.id, ":")
-	if !found {
-		return h, false
-	}
-	seconds, _, _ = strings.Cut(seconds, ".")
-	var err error
-	if h.second, err = strconv.ParseInt(seconds, 10, 64); err != nil || h.second < 0 || h.second > maxSecond {
-		return h, false
-	}
-	if h.serial, err = strconv.ParseUint(serial, 10, 64); err != nil {
+	if !h.read(bytes.TrimPrefix(rest, []byte("msg="))) {
 		return h, false
 	}
 	h.typ = string(typ)
-	if name, ok := typeNames[h.typ]; ok {
-		h.typ = name
+	if number, err := strconv.ParseUint(h.typ, 10, 16); err == nil && typeNames[uint16(number)] != "" {
+		h.typ = typeNames[uint16(number)]
 	}
-	h.body = bytes.TrimPrefix(rest[end+1:], []byte(":"))
 	return h, true
 }
+
+// read reads "audit(SECONDS.MILLIS:SERIAL): body".
+func (h *header) read(text []byte) (ok bool) {
+	rest, found := bytes.CutPrefix(text, []byte("audit("))
+	if !found {
+		return false
+	}
+	end := bytes.IndexByte(rest[:min(len(rest), 65)], ')')
+	if end < 0 {
+		return false
+	}
+	h.stamp = rest[:end]
+	colon := bytes.IndexByte(h.stamp, ':')
+	if colon < 0 {
+		return false
+	}
+	seconds := h.stamp[:colon]
+	if dot := bytes.IndexByte(seconds, '.'); dot >= 0 {
+		seconds = seconds[:dot]
+	}
+	var err error
+	if h.second, err = strconv.ParseInt(string(seconds), 10, 64); err != nil || h.second < 0 || h.second > maxSecond {
+		return false
+	}
+	if h.serial, err = strconv.ParseUint(string(h.stamp[colon+1:]), 10, 64); err != nil {
+		return false
+	}
+	h.body = rest[end+1:]
+	if len(h.body) > 0 && h.body[0] == ':' {
+		h.body = h.body[1:]
+	}
+	return true
+}
+
+// Record is a record as the kernel hands it out.
+type Record struct {
+	header
+	kind uint16
+}
+
+// ReadRecord reads a record that the kernel handed out: the number of its type, and
+// "audit(SECONDS.MILLIS:SERIAL): body". The text must stay as it is while the record is
+// used.
+func ReadRecord(kind uint16, text []byte) (r Record, ok bool) {
+	r.kind, r.typ = kind, typeNames[kind]
+	ok = r.read(text)
+	return r, ok
+}
+
+// Second is when it was made, in seconds since 1970 UTC, Serial the number of its event.
+func (r *Record) Second() int64 { return r.second }
+
+// Serial is the number of its event.
+func (r *Record) Serial() uint64 { return r.serial }
 
 // maxSecond is the year 9999.
 const maxSecond = 253_402_300_799
@@ -93,18 +130,20 @@ const maxSecond = 253_402_300_799
 // in capitals.
 func fields(body []byte, f func(key, raw []byte)) {
 	for len(body) > 0 {
-		body = bytes.TrimLeft(body, " \x1d\t\r\n")
+		for len(body) > 0 && (separates(body[0]) || body[0] == '\t' || body[0] == '\r' || body[0] == '\n') {
+			body = body[1:]
+		}
 		eq := bytes.IndexByte(body, '=')
 		if eq < 0 {
 			return
 		}
-		if sp := bytes.LastIndexAny(body[:eq], " \x1d"); sp >= 0 {
-			body = body[sp+1:]
-			eq -= sp + 1
+		begin := eq
+		for begin > 0 && !separates(body[begin-1]) {
+			begin--
 		}
-		key := body[:eq]
+		key := body[begin:eq]
 		body = body[eq+1:]
-		var end int
+		end := 0
 		if len(body) > 0 && (body[0] == '"' || body[0] == '\'') {
 			if i := bytes.IndexByte(body[1:], body[0]); i >= 0 {
 				end = i + 2
@@ -112,14 +151,17 @@ func fields(body []byte, f func(key, raw []byte)) {
 				end = len(body)
 			}
 		} else {
-			if end = bytes.IndexAny(body, " \x1d"); end < 0 {
-				end = len(body)
+			for end < len(body) && !separates(body[end]) {
+				end++
 			}
 		}
 		f(key, body[:end])
 		body = body[end:]
 	}
 }
+
+// separates reports whether a byte stands between two fields.
+func separates(c byte) bool { return c == ' ' || c == 0x1d }
 
 // untrusted decodes a value the kernel got from a program: text in quotes when it
 // is harmless, else its bytes in hexadecimal digits.

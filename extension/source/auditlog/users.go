@@ -90,7 +90,7 @@ func parseUser(body []byte) (u userRecord) {
 func (u *userRecord) failure() bool { return strings.HasPrefix(u.res, "fail") || u.res == "0" }
 
 // record reads what is no part of an event of several records.
-func (s *users) record(h header, to *evidence.Batch) {
+func (s *users) record(h *header, to *evidence.Batch) {
 	switch h.typ {
 	case "USER_LOGIN", "USER_AUTH", "USER_START":
 		u := parseUser(h.body)
@@ -123,8 +123,8 @@ func (s *users) record(h header, to *evidence.Batch) {
 }
 
 // logon reads a session, a login or a failed authentication.
-func (s *users) logon(h header, u *userRecord) (evidence.Logon, bool) {
-	l := evidence.Logon{Time: h.second, Platform: evidence.Linux, Host: h.node, Source: Source, EID: h.id,
+func (s *users) logon(h *header, u *userRecord) (evidence.Logon, bool) {
+	l := evidence.Logon{Time: h.second, Platform: evidence.Linux, Host: h.node, Source: Source, EID: h.id(),
 		Username: u.acct, PID: id([]byte(u.pid)), LogonID: u.ses, Failed: u.failure()}
 	if strings.Contains(u.terminal, "tty") || strings.HasPrefix(u.terminal, "pts/") || strings.HasPrefix(u.terminal, ":") {
 		l.TTY = u.terminal
@@ -211,8 +211,8 @@ func LogonType(program string) string {
 }
 
 // begin begins a change by whom a record tells.
-func (u *userRecord) begin(h header, kind string) evidence.Change {
-	c := evidence.Change{Time: h.second, Platform: evidence.Linux, Host: h.node, Source: Source, EID: h.id, Kind: kind, PID: id([]byte(u.pid)), UID: u.auid, Username: u.loginName}
+func (u *userRecord) begin(h *header, kind string) evidence.Change {
+	c := evidence.Change{Time: h.second, Platform: evidence.Linux, Host: h.node, Source: Source, EID: h.id(), Kind: kind, PID: id([]byte(u.pid)), UID: u.auid, Username: u.loginName}
 	if c.UID == "" {
 		c.UID, c.Username = u.uid, u.userName
 	}
@@ -224,7 +224,7 @@ var accountWords = map[string]string{
 	"USER_MGMT": "user changed", "GRP_MGMT": "group changed", "GRP_CHAUTHTOK": "group's password changed", "CHGRP_ID": "id of a group changed", "ACCT_LOCK": "account locked", "ACCT_UNLOCK": "account unlocked",
 }
 
-func accountChange(h header, u *userRecord) (evidence.Change, bool) {
+func accountChange(h *header, u *userRecord) (evidence.Change, bool) {
 	c := u.begin(h, evidence.ChangeAccount)
 	what, who := "user ", u.acct
 	if strings.Contains(h.typ, "GROUP") || strings.HasPrefix(h.typ, "GRP_") || h.typ == "CHGRP_ID" {
@@ -254,7 +254,7 @@ func accountChange(h header, u *userRecord) (evidence.Change, bool) {
 
 // auditChange reads changes of the audit system. The rules that are loaded while
 // the machine starts have no login user.
-func auditChange(h header, u *userRecord) (evidence.Change, bool) {
+func auditChange(h *header, u *userRecord) (evidence.Change, bool) {
 	c := u.begin(h, evidence.ChangeAudit)
 	if h.typ != "CONFIG_CHANGE" {
 		c.Subject, c.Detail = "auditd", "ended"

@@ -40,8 +40,12 @@ func entryOf(b evidence.Batch, at int64) entry {
 	for i := range b.Changes {
 		e.bytes += len(b.Changes[i].Detail)
 	}
-	e.rows = len(b.Processes) + len(b.Installs) + len(b.Logons) + len(b.Connections) + len(b.Changes)
+	e.rows = rowsOf(&b)
 	return e
+}
+
+func rowsOf(b *evidence.Batch) int {
+	return len(b.Processes) + len(b.Installs) + len(b.Logons) + len(b.Connections) + len(b.Changes)
 }
 
 func (r *ring) push(e entry) {

@@ -1,10 +1,5 @@
 package kaudit
 
-import (
-	"bytes"
-	"strconv"
-)
-
 // serials counts the events that never came. The kernel numbers them one after
 // another; their records can overtake each other by a little.
 type serials struct {
@@ -65,29 +60,6 @@ func (s *serials) settle(upTo uint64) (lost int64) {
 		return 0
 	}
 	return s.advance(upTo + 1)
-}
-
-// stampOf reads the second and the number in "audit(1700000000.123:456): ".
-func stampOf(data []byte) (second int64, serial uint64, ok bool) {
-	rest, found := bytes.CutPrefix(data, []byte("audit("))
-	if !found {
-		return 0, 0, false
-	}
-	end := bytes.IndexByte(rest[:min(len(rest), 64)], ')')
-	if end < 0 {
-		return 0, 0, false
-	}
-	stamp, number, found := bytes.Cut(rest[:end], []byte(":"))
-	if !found {
-		return 0, 0, false
-	}
-	stamp, _, _ = bytes.Cut(stamp, []byte("."))
-	second, err := strconv.ParseInt(string(stamp), 10, 64)
-	if err != nil || second < 0 || second > maxSecond {
-		return 0, 0, false
-	}
-	serial, err = strconv.ParseUint(string(number), 10, 63)
-	return second, serial, err == nil
 }
 
 // maxSecond is later than any honest clock.

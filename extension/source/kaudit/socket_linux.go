@@ -14,15 +14,19 @@ import (
 )
 
 const (
-	// receiveBuffer is what the kernel may queue for us, in bytes: some seven thousand
+	// receiveBuffer is what the kernel may queue for us, in bytes: some fourteen thousand
 	// records.
-	receiveBuffer = 16 << 20
+	receiveBuffer = 32 << 20
 	// maxMessage is more than any record has (MAX_AUDIT_MESSAGE_LENGTH is 8970).
 	maxMessage = 16 << 10
-	// gather is for how long records may come together before they are taken, so that
-	// a program that starts wakes us once and not with each of its six records. The
-	// buffer holds what 10,000 programs a second write meanwhile.
-	gather = 50 * time.Millisecond
+	// gather is for how long records may come together before they are taken: what they
+	// cost is to be woken for them, and not to read them. The buffer holds what 10,000
+	// programs a second write meanwhile.
+	gather = 200 * time.Millisecond
+	// many is how many records taken at once make it likely that more come at once, so that
+	// it is not even waited for the first of them; from tooMany on they are taken earlier.
+	many, tooMany = 64, 2048
+	gatherLess    = gather / 4
 )
 
 // socket hears the multicast group. go-libaudit's own transport has the system's
@@ -34,7 +38,9 @@ type socket struct {
 	buf      []byte
 	overflow func() // called when the kernel had to discard messages
 
-	taken  bool // a message, since it was waited for one
+	taken  int           // messages since it was waited for one
+	look   bool          // without waiting for one
+	pause  time.Duration // before it is looked for the next
 	closed chan struct{}
 	once   sync.Once
 
@@ -73,13 +79,16 @@ func listen() (*socket, error) {
 // the socket is closed; what others than the kernel send is passed by.
 func (s *socket) Receive(_ bool, parse libaudit.NetlinkParser) ([]syscall.NetlinkMessage, error) {
 	for {
+		if s.pause > 0 {
+			s.wait()
+		}
 		var n int
 		var from unix.Sockaddr
 		var rerr error
 		asked := s.asked.Load()
 		err := s.raw.Read(func(fd uintptr) bool {
 			n, from, rerr = unix.Recvfrom(int(fd), s.buf, 0)
-			return !errors.Is(rerr, unix.EAGAIN) || s.taken
+			return !errors.Is(rerr, unix.EAGAIN) || s.look
 		})
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
@@ -87,21 +96,21 @@ func (s *socket) Receive(_ bool, parse libaudit.NetlinkParser) ([]syscall.Netlin
 			if err := s.file.SetReadDeadline(time.Time{}); err != nil {
 				return nil, fmt.Errorf("wait for audit records: %w", err)
 			}
-			s.taken = true
+			s.look = true
 			continue
 		case err != nil:
 			return nil, err
 		case errors.Is(rerr, unix.EAGAIN):
-			s.taken = false
 			s.emptied(asked)
-			timer := time.NewTimer(gather)
-			select {
-			case <-timer.C:
-			case <-s.hurry:
-				timer.Stop()
-			case <-s.closed:
-				timer.Stop()
+			switch {
+			case s.taken >= tooMany:
+				s.pause = gatherLess
+			case s.taken >= many:
+				s.pause = gather
+			default:
+				s.look = false
 			}
+			s.taken = 0
 			continue
 		case errors.Is(rerr, unix.EINTR):
 			continue
@@ -114,8 +123,23 @@ func (s *socket) Receive(_ bool, parse libaudit.NetlinkParser) ([]syscall.Netlin
 		if nl, ok := from.(*unix.SockaddrNetlink); !ok || nl.Pid != 0 || n < unix.NLMSG_HDRLEN {
 			continue
 		}
-		s.taken = true
+		if !s.look { // the first for a while
+			s.look, s.pause = true, gather
+		}
+		s.taken++
 		return parse(s.buf[:n])
+	}
+}
+
+// wait lets records come together.
+func (s *socket) wait() {
+	timer := time.NewTimer(s.pause)
+	defer timer.Stop()
+	s.pause = 0
+	select {
+	case <-timer.C:
+	case <-s.hurry:
+	case <-s.closed:
 	}
 }
 

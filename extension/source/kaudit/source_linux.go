@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -89,7 +90,7 @@ type Source struct {
 	heard   time.Time // when it came
 	exec    time.Time // when the last execution did
 	flushed bool
-	line    []byte
+	told    evidence.Batch // by the record under way
 	warned  time.Time
 
 	boot    string // tells the numbers of this start of the kernel from those of another
@@ -320,8 +321,9 @@ func (s *Source) overflow() {
 func (s *Source) record(typ uint16, data []byte) {
 	s.records.Add(1)
 	data = bytes.TrimRight(data, "\x00\n")
-	second, serial, ok := stampOf(data)
-	if !ok {
+	r, ok := auditlog.ReadRecord(typ, data)
+	second, serial := r.Second(), r.Serial()
+	if !ok || serial > math.MaxUint32 { // the kernel's have 32 bits
 		return
 	}
 	s.mu.Lock()
@@ -344,12 +346,11 @@ func (s *Source) record(typ uint16, data []byte) {
 	if s.partial.set && serial == s.partial.serial {
 		return // half of what it says was not heard
 	}
-	s.line = append(s.line[:0], "type="...)
-	s.line = strconv.AppendUint(s.line, uint64(typ), 10)
-	s.line = append(append(s.line, " msg="...), data...)
-	var b evidence.Batch
-	s.dec.Line(s.line, &b)
-	s.push(b)
+	s.dec.Record(&r, &s.told)
+	if rowsOf(&s.told) > 0 {
+		s.push(s.told)
+		s.told = evidence.Batch{}
+	}
 }
 
 // gone notes events that never came.
@@ -450,7 +451,7 @@ func (s *Source) Read(ctx context.Context, cursor string, limit int) (evidence.B
 		b.Gaps = append(b.Gaps, evidence.Gap{From: until, To: s.started.Unix(), Reason: "the kernel keeps no audit records for who does not listen"})
 	}
 	last := s.ring.take(limit, &b)
-	b.Read = int64(len(b.Processes) + len(b.Installs) + len(b.Logons) + len(b.Connections) + len(b.Changes))
+	b.Read = int64(rowsOf(&b))
 	b.Gaps = append(b.Gaps, s.gaps...)
 	b.Dropped = s.missed
 	s.gaps, s.missed = nil, 0
