@@ -400,10 +400,10 @@ func (k *killing) show(started map[int]time.Time) {
 // of it: osquery, who loses what it holds in memory with its worker (the audit records
 // that it has not handed on, up to 4,096; the events of its database that are not
 // written yet) and hears nothing until the successor has found audit; and the kernel
-// itself, as long as the extension runs, which it goes on doing while the watcher makes
-// another worker. So what one of them misses the other has, but for the moments around
-// the end of the daemon, or of the extension, when osquery missed something, too. What
-// both missed is told.
+// itself, as long as an extension runs, which it goes on doing while the watcher makes
+// another worker, and after the end of the daemon until the next one's extension listens.
+// So what one of them misses the other has, but for the moments around the end of the
+// extension, when osquery missed something, too. What both missed is told.
 func TestKilled(t *testing.T) {
 	rounds := 3
 	if os.Getenv("ROLLCALL_KILLS") != "" {
@@ -424,7 +424,7 @@ func TestKilled(t *testing.T) {
 		}},
 		// In turn: a watcher takes longer and longer to replace a worker that is killed
 		// again and again.
-		{"worker and daemon", 3, 50, func(k *killing) {
+		{"worker and daemon", 3, 80, func(k *killing) {
 			worker := d.Worker()
 			k.kill("worker", worker)
 			k.serving(worker, d.Worker)

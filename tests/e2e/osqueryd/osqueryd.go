@@ -296,6 +296,23 @@ func (d *Daemon) Kill() {
 		_ = syscall.Kill(worker, syscall.SIGKILL)
 	}
 	<-d.ended
+	// Until all threads of the worker have ended the pid file is locked, and there can be no
+	// other daemon. An extension must not keep it.
+	for begin := time.Now(); time.Since(begin) < 30*time.Second; time.Sleep(5 * time.Millisecond) {
+		pid, err := os.OpenFile(filepath.Join(d.Dir, "pid"), os.O_RDWR, 0)
+		if os.IsNotExist(err) {
+			return
+		}
+		if err != nil {
+			d.tb.Fatal(err)
+		}
+		err = syscall.Flock(int(pid.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		_ = pid.Close()
+		if err == nil {
+			return
+		}
+	}
+	d.tb.Error("the pid file of a dead osqueryd is locked")
 }
 
 // Ended is closed when osqueryd has ended.
