@@ -115,7 +115,7 @@ func (a *actor) on(hosts []string) bool {
 	if len(hosts) == 0 {
 		return true
 	}
-	_, ok := anyGlob(hosts, a.host)
+	_, ok := anyHost(hosts, a.host)
 	return ok
 }
 

@@ -186,7 +186,7 @@ func (h Habit) userDays() int {
 
 // Critical returns the pattern that makes a host a critical asset, empty for none.
 func (c *Config) Critical(host string) (pattern string) {
-	pattern, _ = anyGlob(c.CriticalAssets, host)
+	pattern, _ = anyHost(c.CriticalAssets, host)
 	return pattern
 }
 

@@ -1,5 +1,7 @@
 package attribution
 
+import "strings"
+
 // glob matches s against a pattern with * as the only wildcard, without regard to
 // case in ASCII, without allocation and without backtracking beyond the last star.
 func glob(pattern, s string) bool {
@@ -40,6 +42,21 @@ func anyGlob(patterns []string, s string) (pattern string, ok bool) {
 	}
 	for _, p := range patterns {
 		if glob(p, s) {
+			return p, true
+		}
+	}
+	return "", false
+}
+
+// anyHost is anyGlob for a host. Evidence may call it without its domain, as Windows and
+// many Linux hosts call themselves: it is then compared with the first part of a pattern
+// that has a domain, unless that part could be any host.
+func anyHost(patterns []string, host string) (pattern string, ok bool) {
+	if pattern, ok = anyGlob(patterns, host); ok || host == "" || strings.Contains(host, ".") {
+		return pattern, ok
+	}
+	for _, p := range patterns {
+		if first, _, full := strings.Cut(p, "."); full && strings.Trim(first, "*") != "" && glob(first, host) {
 			return p, true
 		}
 	}

@@ -51,8 +51,9 @@ func TestBusiness(t *testing.T) {
 }
 
 func TestStakes(t *testing.T) {
-	conf := attribution.Config{CriticalAssets: []string{"dc-*", "vault"}, SensitiveAccounts: []string{"root", "*-admin", `CORP\backup`, "ceo@example.org"}}
-	for host, want := range map[string]string{"dc-01": "dc-*", "DC-02.corp": "dc-*", "vault": "vault", "vault2": "", "": ""} {
+	conf := attribution.Config{CriticalAssets: []string{"dc-*", "vault", "ca*.corp.example", "*.dmz.example"}, SensitiveAccounts: []string{"root", "*-admin", `CORP\backup`, "ceo@example.org"}}
+	for host, want := range map[string]string{"dc-01": "dc-*", "DC-02.corp": "dc-*", "vault": "vault", "vault2": "", "": "",
+		"CA1": "ca*.corp.example", "ca1.corp.example": "ca*.corp.example", "ca1.example": "", "xca1": "", "www": "", "www.dmz.example": "*.dmz.example"} {
 		if got := conf.Critical(host); got != want {
 			t.Errorf("host %s: %q, want %q", host, got, want)
 		}
