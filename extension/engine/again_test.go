@@ -11,7 +11,6 @@ import (
 	"github.com/osquery-rollcall/rollcall/extension/incident"
 	"github.com/osquery-rollcall/rollcall/extension/rule"
 	"github.com/osquery-rollcall/rollcall/extension/score"
-	"github.com/osquery-rollcall/rollcall/extension/store"
 )
 
 // scan is what a scanner does on a host: it logs on over the network, installs a service
@@ -28,11 +27,7 @@ func newScan(t *testing.T) *scan {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := store.OpenTemporary(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = st.Close() })
+	st := temporary(t)
 	s := &scan{at: time.Unix(1_800_000_000, 0)}
 	s.rig = &rig{t: t, store: st, clock: s.at.Add(10 * time.Second), a: &script{name: "a"}, b: &script{name: "b"}}
 	conf := attribution.Config{Scanners: []attribution.Authorised{{Name: "nessus", Users: []string{`CORP\svc_scan`}, Sources: []string{"10.9.0.0/24"}, Reason: "weekly scan"}}}

@@ -90,11 +90,7 @@ func planted(at time.Time, source, eid string) evidence.Install {
 // TestAnIncidentGoesOnAfterARestart lists services, restarts, and installs: one
 // incident with one id, told by both sources of the install.
 func TestAnIncidentGoesOnAfterARestart(t *testing.T) {
-	st, err := store.OpenTemporary(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
+	st := temporary(t)
 	at := time.Unix(1_800_000_000, 0)
 	r := newRig(t, st, at.Add(10*time.Second))
 	r.a.next.Processes = []evidence.Process{asked(at, 100)}
@@ -154,11 +150,7 @@ func TestAnIncidentGoesOnAfterARestart(t *testing.T) {
 // TestUnderAYoungService runs a command under a service that was installed a minute
 // before: nothing attributes that, and it is the service's incident.
 func TestUnderAYoungService(t *testing.T) {
-	st, err := store.OpenTemporary(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
+	st := temporary(t)
 	at := time.Unix(1_800_000_000, 0)
 	r := newRig(t, st, at.Add(2*time.Minute))
 	r.a.next.Installs = []evidence.Install{planted(at, "a", "7")}
@@ -177,11 +169,7 @@ func TestUnderAYoungService(t *testing.T) {
 
 // TestApply swaps the judge and switches collecting off and on.
 func TestApply(t *testing.T) {
-	st, err := store.OpenTemporary(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
+	st := temporary(t)
 	at := time.Unix(1_800_000_000, 0)
 	r := newRig(t, st, at.Add(time.Minute))
 	rules, err := rule.Embedded()
@@ -243,11 +231,7 @@ func TestOneRowOfSudo(t *testing.T) {
 		"with its number": {{sudo, child}, {func() evidence.Process { l := log; l.ParentPID = 700; return l }(), other}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			st, err := store.OpenTemporary(context.Background())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer st.Close()
+			st := temporary(t)
 			r := newRig(t, st, at.Add(time.Minute))
 			for _, ps := range cycles {
 				r.a.next.Processes = ps
@@ -268,4 +252,19 @@ func TestOneRowOfSudo(t *testing.T) {
 			}
 		})
 	}
+}
+
+// temporary is a store of the test's own.
+func temporary(t testing.TB) *store.Store {
+	t.Helper()
+	st, err := store.OpenTemporary(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return st
 }

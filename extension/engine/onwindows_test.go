@@ -29,10 +29,7 @@ func TestAnInstallOnWindowsIsOneRow(t *testing.T) {
 		in.Time, in.TimeBasis, in.Platform, in.Action, in.Kind, in.ImagePath = at.Unix()+int64(i), evidence.BasisEvent, evidence.Windows, evidence.Created, "windows_service", `C:\Windows\evil.exe -k`
 	}
 	for first := range all {
-		st, err := store.OpenTemporary(context.Background())
-		if err != nil {
-			t.Fatal(err)
-		}
+		st := temporary(t)
 		r := newRig(t, st, at.Add(10*time.Second))
 		r.a.next.Installs = slices.Concat(all[first:], all[:first])
 		for i := range r.a.next.Installs {
@@ -40,7 +37,6 @@ func TestAnInstallOnWindowsIsOneRow(t *testing.T) {
 		}
 		r.collect()
 		rows := r.installs()
-		_ = st.Close()
 		if len(rows) != 1 {
 			t.Errorf("from the %d. on: %d rows", first+1, len(rows))
 			continue
@@ -58,11 +54,7 @@ func TestAnInstallOnWindowsIsOneRow(t *testing.T) {
 // TestAStartOnWindowsIsOneRow: so does a start of the security log's, Sysmon's and of ETW;
 // and what PowerShell ran is of whoever runs that PowerShell, which goes on.
 func TestAStartOnWindowsIsOneRow(t *testing.T) {
-	st, err := store.OpenTemporary(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
+	st := temporary(t)
 	at := time.Unix(1_800_000_000, 0)
 	r := newRig(t, st, at.Add(10*time.Second))
 	start := func(host, source string, pid, parent int64, path, line string) evidence.Process {
@@ -113,11 +105,7 @@ func TestAStartOnWindowsIsOneRow(t *testing.T) {
 // TestAConnectionOnWindowsIsOfAProgram: event 5156 names a device where everything else
 // names a drive.
 func TestAConnectionOnWindowsIsOfAProgram(t *testing.T) {
-	st, err := store.OpenTemporary(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
+	st := temporary(t)
 	at := time.Unix(1_800_000_000, 0)
 	r := newRig(t, st, at.Add(10*time.Second))
 	const program = `C:\Windows\System32\rundll32.exe`
@@ -142,11 +130,7 @@ func TestAConnectionOnWindowsIsOfAProgram(t *testing.T) {
 
 // TestHostsOfTheSameName: of another domain, and on Linux, a name is another host's.
 func TestHostsOfTheSameName(t *testing.T) {
-	st, err := store.OpenTemporary(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
+	st := temporary(t)
 	at := time.Unix(1_800_000_000, 0)
 	r := newRig(t, st, at.Add(10*time.Second))
 	linux := evidence.Process{Time: at.Unix(), Platform: evidence.Linux, Host: "h.example.org", PID: 1, Path: "/usr/bin/systemctl", CmdLine: "systemctl list-units", Source: "a", EID: "1"}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/osquery-rollcall/rollcall/extension/engine"
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
-	"github.com/osquery-rollcall/rollcall/extension/store"
 )
 
 // run is one command that somebody starts through sudo, as everybody tells of it.
@@ -165,11 +164,7 @@ func TestSudoIsOneRow(t *testing.T) {
 // testRuns lets everybody tell of runs: each in a cycle, run by run in one or by turns;
 // or the sources of one run or of all in one.
 func testRuns(t *testing.T, j *engine.Judge, runs []run, whos []int, cycles string) {
-	s, err := store.OpenTemporary(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := temporary(t)
 	tellers := map[string]*teller{"kaudit": {name: "kaudit"}, "syslog": {name: "syslog"}, "process_events": {name: "process_events"}}
 	e, err := engine.New(context.Background(), engine.Options{Judge: j, Store: s, Sources: []engine.Source{tellers["kaudit"], tellers["syslog"], tellers["process_events"]},
 		HostID: "host-1", Now: func() time.Time { return time.Unix(1_800_000_100, 0) }})
@@ -243,11 +238,7 @@ func testRuns(t *testing.T, j *engine.Judge, runs []run, whos []int, cycles stri
 func TestSudoIsOneRowAfterRestart(t *testing.T) {
 	ctx := context.Background()
 	j := judge(t)
-	s, err := store.OpenTemporary(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
+	s := temporary(t)
 	kernel, osquery := &teller{name: "kaudit"}, &teller{name: "process_events"}
 	begin := func() *engine.Engine {
 		e, err := engine.New(ctx, engine.Options{Judge: j, Store: s, Sources: []engine.Source{kernel, osquery}, HostID: "host-1", Now: func() time.Time { return time.Unix(1_800_000_100, 0) }})
