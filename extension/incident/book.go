@@ -617,7 +617,7 @@ func (b *Book) open(x *Burst) {
 		return
 	}
 	var into *Incident
-	if x.Loose != nil {
+	if x.Loose != nil || x.weak() { // that somebody works here is no reason to part what one did
 		for _, i := range slices.Backward(h.incidents) {
 			if i.Last+b.cfg.Watch < x.Start || x.End < i.Opened || i.Decision == Record || len(i.Bursts) >= maxBursts {
 				continue

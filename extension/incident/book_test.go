@@ -282,3 +282,28 @@ func TestUnusualConnections(t *testing.T) {
 		t.Error("a destination of several days was forgotten for a flood")
 	}
 }
+
+// TestWhatWeakAccountsForIsOneActors: that somebody works here does not part what one
+// person did in several sessions, once some of it has to be looked at.
+func TestWhatWeakAccountsForIsOneActors(t *testing.T) {
+	for name, c := range map[string]struct {
+		first     int
+		second    string // who it is
+		incidents int
+	}{
+		"the same person's":                   {60, "al", 1},
+		"another's":                           {60, "bo", 2},
+		"the same person's, nothing striking": {25, "al", 2},
+	} {
+		b := NewBook(Default())
+		one, two := command0("one", t0, "al", c.first), command0("two", t0+5, c.second, 25)
+		two.Actor.Session = "another"
+		for _, cmd := range []*Command{&one, &two} {
+			cmd.Attribution = attribution.Result{Kind: attribution.KnownUser, Subject: cmd.Actor.Username, Basis: "b", Strength: attribution.Weak}
+		}
+		all := last(map[string]*Incident{}, b.Add(Facts{Now: t0 + 10, Commands: []Command{one, two}}))
+		if len(all) != c.incidents {
+			t.Errorf("%s: %d incidents", name, len(all))
+		}
+	}
+}

@@ -41,7 +41,7 @@ var Queries = []Query{
 	{"left join", "WITH v(c) AS (VALUES ('systemctl'), ('ls')) SELECT v.c, s.score FROM v LEFT JOIN service_discovery_score s ON s.cmdline = v.c AND s.t1007 = 1", []string{"c", "score"}, "ls|\nsystemctl|25"},
 	{"aggregate", "SELECT sum(t1007) AS n, max(score) AS worst FROM service_discovery_score WHERE cmdline IN ('systemctl', 'ls', 'rc-status')", []string{"n", "worst"}, "2|25"},
 	{"reasons are JSON", "SELECT json_extract(reasons, '$[0].factor') AS factor FROM service_discovery_score WHERE cmdline = 'systemctl'", []string{"factor"}, "rule_level"},
-	{"rules", "SELECT count(*) AS n FROM service_discovery_rules WHERE enabled = 1 AND origin = 'embedded' AND technique = 'T1007' AND rule_id <> ''", []string{"n"}, "43"},
+	{"rules", "SELECT count(*) AS n FROM service_discovery_rules WHERE enabled = 1 AND origin = 'embedded' AND technique = 'T1007' AND rule_id <> ''", []string{"n"}, "47"},
 	{"events with a window", "SELECT count(*) AS n FROM service_discovery_events WHERE recorded > 4000000000 AND recorded < 4100000000", []string{"n"}, "0"},
 	{"events by a text", "SELECT count(*) AS n FROM service_discovery_events WHERE time = 'abc'", []string{"n"}, "0"},
 	{"health", "SELECT state FROM service_discovery_health WHERE component = 'rules'", []string{"state"}, "ok"},
