@@ -34,6 +34,7 @@ type agent struct {
 
 	mu       sync.Mutex
 	failures []string // of scheduled queries and of calls, while central was there
+	killing  bool     // the extension is being killed, in the middle of a call too
 
 	once       sync.Once
 	configured chan struct{} // closed when the core has its first configuration
@@ -125,8 +126,26 @@ func (a *agent) run(ctx context.Context) {
 	}
 }
 
+// kill lets the extension be killed: a call that it is in fails.
+func (a *agent) kill(kill func()) {
+	set := func(now bool) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.killing = now
+	}
+	set(true)
+	defer set(false)
+	kill()
+}
+
+func (a *agent) killed() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.killing
+}
+
 func (a *agent) report(ctx context.Context, what string, err error) {
-	if err != nil && ctx.Err() == nil && !a.central.isAway() {
+	if err != nil && ctx.Err() == nil && !a.central.isAway() && !a.killed() {
 		a.failed("%s: %v", what, err)
 	}
 }

@@ -81,7 +81,7 @@ func TestLateEvidence(t *testing.T) {
 
 	c := startCentral(t)
 	c.push(hostName(1), conf(pack(t, interval), byOption, none))
-	startAgent(t, c, hostName(1), fake)
+	agent := startAgent(t, c, hostName(1), fake)
 	ext := startExtension(t, fake, state, config)
 	seen := func() map[string][]row {
 		out := map[string][]row{}
@@ -104,12 +104,14 @@ func TestLateEvidence(t *testing.T) {
 	arrived("an hour of events", 2*time.Minute, len(want))
 
 	// The extension is killed and started again; the core goes away and comes back.
-	ext.kill()
-	for _, e := range fake.Registered() { // as osquery does when it has noticed
-		fake.Forget(e.UUID)
-	}
-	ext = startExtension(t, fake, state, config)
-	fake.WaitRegistered(t, "rollcall")
+	agent.kill(func() {
+		ext.kill()
+		for _, e := range fake.Registered() { // as osquery does when it has noticed
+			fake.Forget(e.UUID)
+		}
+		ext = startExtension(t, fake, state, config)
+		fake.WaitRegistered(t, "rollcall")
+	})
 	fake.Stop()
 	select {
 	case <-ext.ended:
