@@ -42,10 +42,7 @@ const (
 // whileTaken returns a context that ends with errFree when nobody writes to the state
 // directory any more. stays is called when who does stays for long.
 func whileTaken(ctx context.Context, dir string, stays func()) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	done := make(chan struct{})
-	go func() { // ends with ctx
-		defer close(done)
+	return beside(ctx, func(ctx context.Context, cancel context.CancelCauseFunc) {
 		tick := time.NewTicker(soonEvery)
 		defer tick.Stop()
 		long := time.NewTimer(listenFor)
@@ -64,6 +61,17 @@ func whileTaken(ctx context.Context, dir string, stays func()) (context.Context,
 				}
 			}
 		}
+	})
+}
+
+// beside runs look, which ends with the context that it is given and that is returned, and
+// may end that. The function that is returned ends it and waits for look.
+func beside(ctx context.Context, look func(context.Context, context.CancelCauseFunc)) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	done := make(chan struct{})
+	go func() { // ends with ctx
+		defer close(done)
+		look(ctx, cancel)
 	}()
 	return ctx, func() {
 		cancel(context.Canceled)
@@ -94,10 +102,7 @@ func (o *orphanage) gone() bool {
 // watch returns a context that ends with errSucceeded when osqueryd has gone and a
 // successor waits.
 func (o *orphanage) watch(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	done := make(chan struct{})
-	go func() { // ends with ctx
-		defer close(done)
+	return beside(ctx, func(ctx context.Context, cancel context.CancelCauseFunc) {
 		tick := time.NewTicker(lookEvery)
 		defer tick.Stop()
 		for {
@@ -115,11 +120,7 @@ func (o *orphanage) watch(ctx context.Context) (context.Context, context.CancelF
 			}
 			tick.Reset(soonEvery)
 		}
-	}()
-	return ctx, func() {
-		cancel(context.Canceled)
-		<-done
-	}
+	})
 }
 
 // outlive returns when a successor waits, when the time without osqueryd is over, or at

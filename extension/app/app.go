@@ -409,9 +409,6 @@ func (a *App) succeed(ctx context.Context, o Options) (s *store.Store, err error
 // Resign no longer shows that another one's end is waited for. It is called by one
 // goroutine at a time.
 func (a *App) Resign(log hclog.Logger) {
-	if a.claim == nil {
-		return
-	}
 	if err := a.claim.Release(); err != nil {
 		log.Debug("could not let go of the place in line", "error", err)
 	}
@@ -447,10 +444,7 @@ func (a *App) Close() error {
 	if a.facts != nil {
 		a.facts.Wait()
 	}
-	if a.claim != nil {
-		return errors.Join(a.claim.Release(), a.Store.Close())
-	}
-	return a.Store.Close()
+	return errors.Join(a.claim.Release(), a.Store.Close())
 }
 
 // MachineID is an id of this installation of the operating system, the host name

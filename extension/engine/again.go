@@ -74,9 +74,14 @@ func (r *recorder) Of(username, family string) (baseline.State, float64) {
 	return a.state, a.rate
 }
 
-// remembers reports whether what is judged may be judged anew.
-func (e *Engine) remembers(host string) bool {
-	return e.opts.WantLogons != nil && strings.EqualFold(host, e.opts.Host)
+// judgedBy is the history to judge by what is of a host. Where that may be judged anew, it
+// is recorded in asked, which is nil elsewhere.
+func (e *Engine) judgedBy(host string, h *history) (by History, asked *recorder) {
+	if e.opts.WantLogons == nil || !strings.EqualFold(host, e.opts.Host) {
+		return h, nil
+	}
+	asked = newRecorder(h)
+	return asked, asked
 }
 
 // rejudge judges anew what more became known of, and returns what makes that known for

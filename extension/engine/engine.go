@@ -595,13 +595,11 @@ func (e *Engine) complete(ctx context.Context, readings []reading) ([]*evidence.
 
 // judge makes an event of a process that matched.
 func (e *Engine) judge(s *sighting, h History, around Surroundings, now time.Time) (ev *store.Event, v Verdict, err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			ev, err = nil, fmt.Errorf("judging panicked: %v", r)
-		}
-	}()
-	v = e.opts.Judge.verdict(&s.event.Process, s.understood, h, around, now)
-	return e.event(&s.event.Process, s.event.Identity, v, now), v, nil
+	err = guarded(func() {
+		v = e.opts.Judge.verdict(&s.event.Process, s.understood, h, around, now)
+		ev = e.event(&s.event.Process, s.event.Identity, v, now)
+	})
+	return ev, v, err
 }
 
 // event writes a verdict as a row: masked, printable, bounded.

@@ -66,13 +66,8 @@ func (e *Engine) judgeCommands(fresh []*sighting, young []*incident.Install, b *
 		p := &s.event.Process
 		chain := chainOf(p.Ancestry, p.ParentPID, p.ParentPath, p.ParentCmdLine)
 		around := Surroundings{YoungService: e.youngService(p.Host, chain, p.Time, young), Under: e.under(p.Host, chain, p.Time, facts.Installs), Started: e.starts.before(p.Host, p.Time)}
-		var hist History = h
-		var asked *recorder
-		if e.remembers(p.Host) {
-			asked = newRecorder(h)
-			hist = asked
-		}
-		ev, v, err := e.judge(s, hist, around, now)
+		by, asked := e.judgedBy(p.Host, h)
+		ev, v, err := e.judge(s, by, around, now)
 		if err != nil {
 			e.opts.Logger.Error("could not judge a process", "source", p.Source, "error", err)
 			continue

@@ -257,7 +257,7 @@ func keyed(in *evidence.Install) bool {
 // returns the unattributed ones by the program they run, for what runs under them.
 func (e *Engine) judgeInstalls(list []*pendingInstall, h *history, now time.Time, facts *incident.Facts) (young []*incident.Install) {
 	for _, x := range list {
-		if err := e.judgeInstall(x, h, now, young); err != nil {
+		if err := guarded(func() { e.judgeInstall(x, h, now, young) }); err != nil {
 			e.opts.Logger.Error("could not judge an install", "source", x.row.Install.Source, "error", err)
 			x.verdict = InstallVerdict{Verdict: score.Verdict{Severity: score.Severity(0)}, Attribution: attribution.Result{Kind: attribution.None}}
 		}
@@ -285,12 +285,7 @@ func (e *Engine) judgeInstalls(list []*pendingInstall, h *history, now time.Time
 	return young
 }
 
-func (e *Engine) judgeInstall(x *pendingInstall, h *history, now time.Time, young []*incident.Install) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("judging panicked: %v", r)
-		}
-	}()
+func (e *Engine) judgeInstall(x *pendingInstall, h *history, now time.Time, young []*incident.Install) {
 	in := &x.row.Install
 	installer := e.installer(in)
 	if installer != nil {
@@ -308,14 +303,13 @@ func (e *Engine) judgeInstall(x *pendingInstall, h *history, now time.Time, youn
 	chain := append([]evidence.Ancestor{{PID: in.InstallerPID, Path: in.InstallerPath, CmdLine: in.InstallerCmdLine}}, in.InstallerAncestry...)
 	around := Surroundings{YoungService: e.youngService(in.Host, chain, in.Time, young), Visits: e.sessions.visits(in.Host, in.Time),
 		LoginSource: e.sessions.from(in.Host, installerOf(in), in.LogonID, in.Time)}
-	if !e.remembers(in.Host) {
-		x.verdict = e.opts.Judge.JudgeInstall(in, installer, h, around, now)
-		return nil
+	by, asked := e.judgedBy(in.Host, h)
+	var again *judgedInstall
+	if asked != nil {
+		again = &judgedInstall{install: *in, installer: installer, around: around, history: asked}
 	}
-	again := &judgedInstall{install: *in, installer: installer, around: around, history: newRecorder(h)}
-	x.verdict = e.opts.Judge.JudgeInstall(in, installer, again.history, around, now)
+	x.verdict = e.opts.Judge.JudgeInstall(in, installer, by, around, now)
 	x.again = again
-	return nil
 }
 
 // installerOf is whose habit an install is.

@@ -205,8 +205,13 @@ func Await(dir string) (*Claim, error) {
 	return &Claim{lock}, nil
 }
 
-// Release waits no more.
-func (c *Claim) Release() error { return c.lock.release() }
+// Release waits no more; there may be nothing to release.
+func (c *Claim) Release() error {
+	if c == nil {
+		return nil
+	}
+	return c.lock.release()
+}
 
 // Awaited reports whether a successor waits.
 func Awaited(dir string) bool {
@@ -412,32 +417,32 @@ func prepareReader(conn *sqlite.Conn) error {
 	return sqlitex.ExecuteTransient(conn, cacheSize(256), nil)
 }
 
+// refuseNewer is for who brings an older database up to date.
 func refuseNewer(conn *sqlite.Conn) error {
-	version, err := versionOf(conn)
-	if err == nil && version > len(schema.Migrations) {
-		err = fmt.Errorf("%w (version %d, this is %d)", ErrNewer, version, len(schema.Migrations))
+	if err := refuseOther(conn); !errors.Is(err, ErrOlder) {
+		return err
 	}
-	return err
+	return nil
 }
 
 // refuseOther is for who can't bring a database up to date.
 func refuseOther(conn *sqlite.Conn) error {
-	version, err := versionOf(conn)
-	if err == nil && version < len(schema.Migrations) {
-		return fmt.Errorf("%w (version %d, this is %d)", ErrOlder, version, len(schema.Migrations))
-	}
-	return errors.Join(err, refuseNewer(conn))
-}
-
-func versionOf(conn *sqlite.Conn) (version int, err error) {
-	err = sqlitex.ExecuteTransient(conn, "PRAGMA user_version", &sqlitex.ExecOptions{ResultFunc: func(st *sqlite.Stmt) error {
+	var version int
+	err := sqlitex.ExecuteTransient(conn, "PRAGMA user_version", &sqlitex.ExecOptions{ResultFunc: func(st *sqlite.Stmt) error {
 		version = st.ColumnInt(0)
 		return nil
 	}})
 	if err != nil {
-		return 0, fmt.Errorf("read the database's version: %w", err)
+		return fmt.Errorf("read the database's version: %w", err)
 	}
-	return version, nil
+	other := ErrOlder
+	switch n := len(schema.Migrations); {
+	case version == n:
+		return nil
+	case version > n:
+		other = ErrNewer
+	}
+	return fmt.Errorf("%w (version %d, this is %d)", other, version, len(schema.Migrations))
 }
 
 func corrupt(err error) bool {

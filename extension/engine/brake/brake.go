@@ -109,8 +109,8 @@ func New(budget float64, spent func() (time.Duration, error)) *Brake {
 	return &Brake{rate: budget, depth: depth, spent: spent, credit: depth, per: 20e-6}
 }
 
-// Measure takes note of what was spent up to now.
-func (b *Brake) Measure(now time.Time) {
+// measure takes note of what was spent up to now.
+func (b *Brake) measure(now time.Time) {
 	if b == nil {
 		return
 	}
@@ -142,7 +142,7 @@ func (b *Brake) Begin(now time.Time) {
 	if b == nil {
 		return
 	}
-	b.Measure(now)
+	b.measure(now)
 	b.before, b.round = b.taken, true
 }
 
@@ -152,7 +152,7 @@ func (b *Brake) Done(now time.Time, records int64, more bool) (wait bool) {
 	if b == nil || b.err != nil {
 		return false
 	}
-	b.Measure(now)
+	b.measure(now)
 	b.round = false
 	if records >= known {
 		cost := min(max((b.taken-b.before).Seconds()/float64(records), cheapest), dearest)
@@ -209,7 +209,7 @@ func (b *Brake) Rest(now time.Time) time.Duration {
 	if b == nil || b.err != nil || !b.resting {
 		return 0
 	}
-	b.Measure(now)
+	b.measure(now)
 	if b.credit >= b.depth*9/10 {
 		b.resting = false
 		return 0
@@ -229,7 +229,7 @@ func (b *Brake) Spare(now time.Time) bool {
 	if b == nil {
 		return true
 	}
-	b.Measure(now)
+	b.measure(now)
 	return b.err != nil || b.credit > 0
 }
 
