@@ -377,11 +377,13 @@ func sameStart(p, q *evidence.Process) bool {
 // the first is what a launcher reports of its command.
 func absorb(to, from *evidence.Process) {
 	if to.PID != 0 || from.PID == 0 {
+		if another := to.PID != 0 && from.PID == 0 && winargv.Base(to.Path) != winargv.Base(command(from)); another || launched(to, from) {
+			from = above(to, from)
+		}
 		merge(to, from)
 		return
 	}
-	first, _, _ := strings.Cut(to.CmdLine, " ")
-	if name := winargv.Base(from.Path); (launches(from.Path) || strings.HasSuffix(name, "sh")) && name != winargv.Base(first) {
+	if name := winargv.Base(from.Path); (launches(from.Path) || strings.HasSuffix(name, "sh")) && name != winargv.Base(command(to)) {
 		l := *from
 		l.ParentPID, l.ParentPath, l.ParentCmdLine = from.PID, from.Path, from.CmdLine
 		l.Ancestry = append([]evidence.Ancestor{{PID: from.PID, Path: from.Path, CmdLine: from.CmdLine}}, from.Ancestry...)
@@ -393,6 +395,23 @@ func absorb(to, from *evidence.Process) {
 		to.ParentPID = from.ParentPID // it became the command, as pkexec does
 	}
 	merge(to, from)
+}
+
+// command is the program of what a log reports.
+func command(p *evidence.Process) string {
+	first, _, _ := strings.Cut(p.CmdLine, " ")
+	return first
+}
+
+// above is what a launcher's command tells of the launcher: nobody is its own parent.
+func above(launcher, command *evidence.Process) *evidence.Process {
+	c := *command
+	c.ParentPID, c.ParentPath, c.ParentCmdLine, c.Ancestry = 0, "", "", nil
+	if i := slices.IndexFunc(command.Ancestry, func(a evidence.Ancestor) bool { return a.PID == launcher.PID }); i >= 0 && i+1 < len(command.Ancestry) {
+		c.Ancestry = command.Ancestry[i+1:]
+		c.ParentPID, c.ParentPath, c.ParentCmdLine = c.Ancestry[0].PID, c.Ancestry[0].Path, c.Ancestry[0].CmdLine
+	}
+	return &c
 }
 
 // named reports whether a list of sources names one.
@@ -444,6 +463,9 @@ func merge(to, from *evidence.Process) {
 			*f.to = *f.from
 		}
 	}
+	if whole(to.ParentPath, from.ParentPath) {
+		to.ParentPath = from.ParentPath
+	}
 	if to.Elevated == evidence.Unknown {
 		to.Elevated = from.Elevated
 	}
@@ -453,4 +475,10 @@ func merge(to, from *evidence.Process) {
 	if to.ParentPID == 0 {
 		to.ParentPID = from.ParentPID
 	}
+}
+
+// whole reports whether a path is of the program that a log gave the name of alone.
+func whole(name, path string) bool {
+	const separators = `/\`
+	return name != "" && !strings.ContainsAny(name, separators) && strings.ContainsAny(path, separators) && winargv.Base(name) == winargv.Base(path)
 }

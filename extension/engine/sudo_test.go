@@ -221,6 +221,9 @@ func testRuns(t *testing.T, j *engine.Judge, runs []run, whos []int, cycles stri
 		if shell := p.Path == "/usr/bin/bash" && runs[0].shell && paths[p.PID] == "/usr/bin/sudo"; p.PID == 0 || p.Path != paths[p.PID] && !shell {
 			t.Errorf("%s as %d", p.Path, p.PID)
 		}
+		if p.ParentPath == "sudo" {
+			t.Errorf("its parent has no path: %s", p.Path)
+		}
 		sources := strings.Split(p.Source, ",")
 		slices.Sort(sources)
 		if !slices.Equal(sources, []string{"kaudit", "process_events", "syslog"}) || p.LoginUser != "alice" || p.Username != "root" {
