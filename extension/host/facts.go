@@ -189,17 +189,24 @@ func (f *Facts) Look(ctx context.Context, x *incident.Incident) incident.HostFac
 	return facts
 }
 
-// run runs a part. A panic over what somebody else wrote must not end the program.
+// run runs a part. It is free again before it answers: who has the answer may look again.
 func (f *Facts) run(ctx context.Context, p *part, s *subject, answers chan<- told) {
 	defer f.running.Done()
-	defer func() { <-p.busy }()
+	a := f.recovered(ctx, p, s)
+	<-p.busy
+	answers <- a
+}
+
+// recovered is what a part tells. A panic over what somebody else wrote must not end the
+// program.
+func (f *Facts) recovered(ctx context.Context, p *part, s *subject) (a told) {
 	defer func() {
 		if r := recover(); r != nil {
 			f.opts.Logger.Error("look at the host panicked", "kind", p.kind, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-			answers <- told{kind: p.kind, missing: []string{"an error in Rollcall ended it"}}
+			a = told{kind: p.kind, missing: []string{"an error in Rollcall ended it"}}
 		}
 	}()
-	answers <- p.look(ctx, s)
+	return p.look(ctx, s)
 }
 
 // miss says why a kind of facts is not there or not whole.
