@@ -50,6 +50,8 @@ const (
 	// used once since then is given back every settleEvery.
 	settleAfter = 12 * time.Second
 	settleEvery = 5 * time.Minute
+	// roomEvery is how often the limit is set anew.
+	roomEvery = 5 * time.Second
 	// lastWords is how long storing what was heard last may take at the end.
 	lastWords = 3 * time.Second
 	// patience is how long a start waits for the end of the predecessor that a killed
@@ -139,13 +141,23 @@ func run(args []string, stdout, stderr io.Writer) error {
 	}
 }
 
-// settle gives back memory that is not needed any more, until ctx ends.
+// settle gives back memory that is not needed any more, and has the collector leave us
+// what is, until ctx ends.
 func settle(ctx context.Context, log hclog.Logger) {
 	next := time.NewTimer(settleAfter)
 	defer next.Stop()
+	room := time.NewTicker(roomEvery)
+	defer room.Stop()
+	limit := int64(memoryLimit)
 	for {
 		select {
 		case <-next.C:
+		case <-room.C:
+			if now := lifecycle.Room(memoryLimit); (now > memoryLimit) != (limit > memoryLimit) {
+				log.Debug("memory", "limit", now)
+				limit = now
+			}
+			continue
 		case <-ctx.Done():
 			return
 		}

@@ -326,7 +326,7 @@ func incidents(cfg config.Config, replay bool) *incident.Config {
 	c.Stakes = score.From(i.EscalateStakes, c.Stakes)
 	c.Review, c.ReviewAttributed = score.From(i.ReviewUnattributed, c.Review), score.From(i.ReviewAttributed, c.ReviewAttributed)
 	if replay {
-		c.Late, c.Around = 0, 200_000
+		c.Late, c.Around, c.MaxOpen, c.MaxBursts = 0, 200_000, 2048, 8192
 	}
 	return &c
 }

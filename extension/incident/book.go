@@ -42,6 +42,9 @@ type Config struct {
 	Late int64
 	// Around bounds the logons, connections, changes and contexts remembered, each.
 	Around int
+	// MaxOpen bounds the incidents of one host that may still get evidence, MaxBursts the
+	// bursts.
+	MaxOpen, MaxBursts int
 
 	EscalateCommand  int // an unattributed command or burst from here on is escalated
 	EscalateInstall  int // so is an unattributed install
@@ -56,7 +59,7 @@ type Config struct {
 // Default is the configuration of DESIGN.md, section 6.
 func Default() Config {
 	return Config{
-		Gap: 30 * 60, Before: 3600, After: 3600, Watch: 86400, Late: 6 * 3600, Around: 4096,
+		Gap: 30 * 60, Before: 3600, After: 3600, Watch: 86400, Late: 6 * 3600, Around: 4096, MaxOpen: 512, MaxBursts: 2048,
 		EscalateCommand: 40, EscalateInstall: 60, Stakes: 20, Review: 20, ReviewAttributed: 60,
 		Weights: score.DefaultWeights(),
 	}
@@ -240,7 +243,7 @@ func (b *Book) Add(f Facts) Changed {
 // age closes what is quiet and lets go of what can get no more evidence.
 func (b *Book) age() {
 	for name, h := range b.hosts {
-		h.forget()
+		h.forget(b.cfg.MaxBursts)
 		for key, list := range h.bursts {
 			if b.cfg.Late > 0 {
 				list = slices.DeleteFunc(list, func(x *Burst) bool { return x.End+b.cfg.Gap+b.cfg.Late < b.now && !b.bursts[x] })
@@ -641,17 +644,10 @@ func (b *Book) open(x *Burst) {
 	b.decide(into) // what comes next joins it by what it is
 }
 
-// maxOpen bounds the incidents of one host that may still get evidence, maxQuiet the
-// bursts.
-const (
-	maxOpen  = 2048
-	maxQuiet = 8192
-)
-
 // makeRoom closes the incident that matters least, the quietest of those, where there
 // are too many: a flood of actors must not cost more than it tells.
 func (b *Book) makeRoom(h *hostBook) {
-	if len(h.incidents) < maxOpen {
+	if len(h.incidents) < max(b.cfg.MaxOpen, 1) {
 		return
 	}
 	least := 0
@@ -669,13 +665,13 @@ func (b *Book) makeRoom(h *hostBook) {
 
 var urgency = map[string]int{Record: 0, Review: 1, Escalate: 2}
 
-// forget lets go of the bursts that ended first where there are too many.
-func (h *hostBook) forget() {
+// forget lets go of the bursts that ended first where there are more than most.
+func (h *hostBook) forget(most int) {
 	n := 0
 	for _, list := range h.bursts {
 		n += len(list)
 	}
-	if n <= maxQuiet {
+	if n <= most {
 		return
 	}
 	ends := make([]int64, 0, n)
@@ -685,13 +681,13 @@ func (h *hostBook) forget() {
 		}
 	}
 	slices.Sort(ends)
-	until, ties := ends[n-maxQuiet/2], 0
+	until, ties := ends[n-most/2-1], 0
 	for key, list := range h.bursts {
 		list = slices.DeleteFunc(list, func(x *Burst) bool {
 			if x.End == until {
 				ties++
 			}
-			return x.End < until || x.End == until && ties > maxQuiet/2
+			return x.End < until || x.End == until && ties > most/2+1
 		})
 		if len(list) == 0 {
 			delete(h.bursts, key)

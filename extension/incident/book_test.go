@@ -307,3 +307,30 @@ func TestWhatWeakAccountsForIsOneActors(t *testing.T) {
 		}
 	}
 }
+
+// TestAFloodOfActors: what thousands of users do neither grows without bound nor pushes out
+// what is to be escalated.
+func TestAFloodOfActors(t *testing.T) {
+	cfg := Default()
+	b := NewBook(cfg)
+	b.Add(Facts{Now: t0, Commands: []Command{command0("mallory", t0, "mallory", 45)}})
+	for cycle := range 10 {
+		var cmds []Command
+		for i := range 500 {
+			name := fmt.Sprint("u", cycle*500+i)
+			cmds = append(cmds, command0(name, t0+int64(cycle)+1, name, 25))
+		}
+		b.Add(Facts{Now: t0 + int64(cycle) + 1, Commands: cmds})
+		bursts := 0
+		for _, list := range b.host("h").bursts {
+			bursts += len(list)
+		}
+		if n := len(b.host("h").incidents); n > cfg.MaxOpen || bursts > cfg.MaxBursts || cycle == 9 && (n < cfg.MaxOpen || bursts < cfg.MaxBursts/4) {
+			t.Errorf("after cycle %d: %d incidents, %d bursts", cycle, n, bursts)
+		}
+	}
+	got := b.Add(Facts{Now: t0 + 60, Installs: []Install{install0("implant", t0+60, "mallory", 5)}})
+	if len(got.Incidents) != 1 || got.Incidents[0].Decision != Escalate || got.Incidents[0].Opened != t0 {
+		t.Errorf("the install is not part of what came before: %+v", got.Incidents)
+	}
+}
