@@ -306,6 +306,9 @@ func (s *Sieve) MayRun(in *Input) bool {
 		return true
 	}
 	name, image := s.base(first), s.base(in.Path)
+	if !s.win {
+		image = unixBase(in.Path)
+	}
 	own, other := s.marks(name), s.marks(image)
 	if in.OriginalFileName != "" {
 		original := s.marks(s.base(in.OriginalFileName))

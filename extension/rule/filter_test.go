@@ -120,7 +120,7 @@ func TestNothingIsPassedOver(t *testing.T) {
 			text = hide(r, examples[r.IntN(len(examples))])
 		}
 		p := evidence.Process{Platform: platforms[r.IntN(3)], CmdLine: text, ArgsJoined: r.IntN(2) == 0}
-		p.Path = []string{"", "/usr/bin/x", "/bin/sh", "/bin/busybox", "/usr/bin/systemctl", `C:\Windows\System32\cmd.exe`, `C:\x\x.exe`, `C:\Windows\System32\sc.exe`, "/usr/bin/awk"}[r.IntN(9)]
+		p.Path = []string{"", "/usr/bin/x", "/bin/sh", "/bin/busybox", "/usr/bin/systemctl", `C:\Windows\System32\cmd.exe`, `C:\x\x.exe`, `C:\Windows\System32\sc.exe`, "/usr/bin/awk", "/tmp/ ", "/tmp/ (deleted)"}[r.IntN(11)]
 		p.OriginalFileName = []string{"", "", "", "sc.exe", "sctasks.exe", "x.exe", "Cmd.Exe"}[r.IntN(7)]
 		p.CWD = []string{"", "/", "/etc", "/etc/init.d", `C:\`}[r.IntN(5)]
 		if title := lost(set, &p); title != "" {

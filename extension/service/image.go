@@ -207,40 +207,16 @@ var shortNames = map[string]string{
 // resolve writes a Windows path the one usual way and names the machine of a UNC
 // path.
 func resolve(p string, kind Kind) (path, host string) {
-	p = strings.ReplaceAll(strings.TrimSpace(p), "/", `\`)
-	for range 4 { // the object manager's prefixes may be stacked
-		switch {
-		case prefixFold(p, `\??\unc\`), prefixFold(p, `\\?\unc\`):
-			p = `\\` + p[8:]
-		case prefixFold(p, `\device\mup\`):
-			p = `\\` + p[len(`\device\mup\`):]
-		case strings.HasPrefix(p, `\??\`), strings.HasPrefix(p, `\\?\`), strings.HasPrefix(p, `\\.\`):
-			p = p[4:]
-		case prefixFold(p, `??\`):
-			p = p[3:]
-		case prefixFold(p, `\dosdevices\`):
-			p = p[len(`\dosdevices\`):]
-		case prefixFold(p, `\systemroot\`):
-			p = `C:\Windows\` + p[len(`\systemroot\`):]
-		case prefixFold(p, `systemroot\`):
-			p = `C:\Windows\` + p[len(`systemroot\`):]
-		case prefixFold(p, `\device\harddiskvolume`):
-			rest := p[len(`\device\harddiskvolume`):]
-			i := strings.IndexByte(rest, '\\')
-			// Shadow copies are other devices: their name does not go on in digits.
-			if i < 1 || strings.Trim(rest[:i], "0123456789") != "" {
-				return p, ""
-			}
-			p = "C:" + rest[i:]
-		}
-	}
-	if strings.HasPrefix(p, `\\`) {
-		host = strings.TrimLeft(p, `\`)
-		tail := ""
-		if i := strings.IndexByte(host, '\\'); i >= 0 {
-			host, tail = host[:i], host[i:]
+	p, unc := unprefixed(strings.ReplaceAll(strings.TrimSpace(p), "/", `\`))
+	if unc {
+		host, tail := p, ""
+		if i := strings.IndexByte(p, '\\'); i >= 0 {
+			host, tail = p[:i], p[i:]
 		}
 		return `\\` + host + clean(tail), host
+	}
+	if prefixFold(p, `\device\harddiskvolume`) {
+		return p, "" // none that a drive can be told of
 	}
 	switch {
 	case prefixFold(p, `system32\`), prefixFold(p, `syswow64\`), prefixFold(p, `sysnative\`), prefixFold(p, `microsoft.net\`):
@@ -251,6 +227,47 @@ func resolve(p string, kind Kind) (path, host string) {
 		p = `C:` + p
 	}
 	return clean(p), ""
+}
+
+// unprefixed takes the prefixes of the object manager off a path, which may be stacked. It
+// is unc when what is left starts with the name of a host.
+func unprefixed(p string) (rest string, unc bool) {
+	for {
+		switch {
+		case strings.HasPrefix(p, `\\`), unc:
+			p, unc = strings.TrimLeft(p, `\`), true
+			if !strings.HasPrefix(p, `.\`) && !strings.HasPrefix(p, `?\`) {
+				return p, true
+			}
+			unc = p[0] == '?' && prefixFold(p, `?\unc\`)
+			p = p[2:]
+		case prefixFold(p, `\device\mup\`):
+			p, unc = p[len(`\device\mup\`):], true
+			continue
+		case strings.HasPrefix(p, `\??\`), strings.HasPrefix(p, `??\`):
+			p = strings.TrimPrefix(p, `\`)[len(`??\`):]
+			unc = prefixFold(p, `unc\`)
+		case prefixFold(p, `\dosdevices\`):
+			p = p[len(`\dosdevices\`):]
+		case prefixFold(p, `\systemroot\`):
+			return `C:\Windows\` + p[len(`\systemroot\`):], false
+		case prefixFold(p, `systemroot\`):
+			return `C:\Windows\` + p[len(`systemroot\`):], false
+		case prefixFold(p, `\device\harddiskvolume`):
+			volume := p[len(`\device\harddiskvolume`):]
+			i := strings.IndexByte(volume, '\\')
+			// Shadow copies are other devices: their name does not go on in digits.
+			if i < 1 || strings.Trim(volume[:i], "0123456789") != "" {
+				return p, false
+			}
+			return "C:" + volume[i:], false
+		default:
+			return p, false
+		}
+		if unc {
+			p = p[len(`unc\`):]
+		}
+	}
 }
 
 func drive(p string) bool {

@@ -29,6 +29,8 @@ func TestNormalizeImagePath(t *testing.T) {
 		{`\\?\C:\a b\b.sys`, Driver, `C:\a b\b.sys`, ``, ``},
 		{`\Device\HarddiskVolume3\Windows\x.sys`, Driver, `C:\Windows\x.sys`, ``, ``},
 		{`\Device\HarddiskVolumeShadowCopy1\x.sys`, Driver, `\Device\HarddiskVolumeShadowCopy1\x.sys`, ``, ``},
+		{`\\\.\C:\x\y.exe`, WindowsService, `C:\x\y.exe`, ``, ``},
+		{`\??\\\?\\??\\\.\\DosDevices\??\UNC\\?\UNC\srv\s\b.exe`, WindowsService, `\\srv\s\b.exe`, ``, `h`},
 		{`\Device\Mup\srv\ADMIN$\x.exe`, WindowsService, `\\srv\ADMIN$\x.exe`, ``, `h`},
 		{`SysmonDrv.sys`, Driver, `C:\Windows\SysmonDrv.sys`, ``, ``},
 		{`C:\Users\m\Desktop/x.sys`, Driver, `C:\Users\m\Desktop\x.sys`, ``, ``},
@@ -188,7 +190,7 @@ func TestNear(t *testing.T) {
 
 func seeds(f *testing.F) {
 	for _, s := range []string{
-		``, `"`, `%`, `%%`, `\`, `\\`, `\\.\pipe\`, `%COMSPEC% /c echo a > \\.\pipe\a`, `C:\Program Files\a b\c.exe -x`, `\??\UNC\`, `\Device\HarddiskVolume`,
+		``, `"`, `%`, `%%`, `\`, `\\`, `\\.\pipe\`, `%COMSPEC% /c echo a > \\.\pipe\a`, `C:\Program Files\a b\c.exe -x`, `\??\UNC\`, `\Device\HarddiskVolume`, `\\\.\`,
 		`rundll32.exe C:\Users\A~1\x.dll,a`, `/bin/sh -c "a | b"`, `-@/usr/bin/x`, `powershell -enc SQBFAFgA`, "\x00\xff\xfe", `C:\..\..\..`, `:\`, `cmd /c "`, `a:b:c`,
 	} {
 		f.Add(s, "name", "0x10")
