@@ -155,7 +155,7 @@ func readTasklist(cmd *Command, args []string, _ scope) {
 var serviceClasses = map[string]string{
 	"win32_service": "service", "win32_baseservice": "service", "win32_terminalservice": "service",
 	"win32_systemdriver": "driver", "win32_loadordergroup": "service", "win32_loadordergroupservicedependencies": "service",
-	"win32_dependentservice": "service", "win32_loadordergroupservicemembers": "service", "win32_serviceconfiguration": "service",
+	"win32_dependentservice": "service", "win32_systemservices": "service", "win32_systemsystemdriver": "driver", "win32_loadordergroupservicemembers": "service", "win32_serviceconfiguration": "service",
 	"cim_service": "service", "msft_netservice": "service", "win32_pnpsigneddriver": "driver", "win32_scheduledjob": "task",
 }
 

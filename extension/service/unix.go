@@ -50,6 +50,19 @@ func (f *finder) unit(label string) {
 	}
 }
 
+// forwards says so when the program is an ssh that lets others in or out.
+func (f *finder) forwards() {
+	if f.img.Base != "ssh" && f.img.Base != "autossh" {
+		return
+	}
+	for w := range strings.FieldsSeq(clip(f.img.Args, maxText)) {
+		if len(w) > 1 && w[0] == '-' && strings.ContainsAny(w[1:], "RDw") && !strings.Contains(w, "=") {
+			f.add("tunnel_tool", 1, "ssh forwards ports or a network (%s)", show(w))
+			return
+		}
+	}
+}
+
 // unixCommands looks at the commands that the service's line runs.
 func (f *finder) unixCommands() {
 	base := f.img.Base
@@ -66,14 +79,7 @@ func (f *finder) unixCommands() {
 	case runtime && (inlineCode(f.img.Args) || base == "osascript" && strings.Contains(f.img.Args, "-e")):
 		f.add("inline_code", 1, "%s runs code of its command line", p.is)
 	}
-	if (base == "ssh" || base == "autossh") && f.img.Args != "" {
-		for w := range strings.FieldsSeq(f.img.Args) {
-			if len(w) > 1 && w[0] == '-' && strings.ContainsAny(w[1:], "RDw") && !strings.Contains(w, "=") {
-				f.add("tunnel_tool", 1, "ssh forwards ports or a network (%s)", show(w))
-				break
-			}
-		}
-	}
+	f.forwards()
 	if !shell && !runtime && !env && !interesting(text) && !strings.Contains(text, "/dev/tcp") && base != "nc" && base != "ncat" && base != "socat" && base != "curl" && base != "wget" {
 		return
 	}
