@@ -82,7 +82,7 @@ func (remembered) RuleStats(context.Context) (map[string]store.RuleStat, error) 
 
 // Judge finds what says "query" and shows what it was asked.
 func (remembered) Judge(p *evidence.Process, _ engine.History, _ time.Time) engine.Verdict {
-	v := engine.Verdict{Verdict: score.Verdict{Severity: "informational"}, Commands: []cmdline.Command{{Canonical: strings.ToLower(p.CmdLine)}, {}}}
+	v := engine.Verdict{Judgement: engine.Judgement{Verdict: score.Verdict{Severity: "informational"}}, Commands: []cmdline.Command{{Canonical: strings.ToLower(p.CmdLine)}, {}}}
 	if strings.Contains(p.CmdLine, "query") {
 		v.Matched, v.T1007, v.Scope, v.Technique, v.RuleIDs = true, true, rule.ScopeAll, "T1007", []string{"r1"}
 		v.Score, v.Severity = 62, "high"

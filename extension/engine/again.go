@@ -109,7 +109,7 @@ func (e *Engine) rejudge(h *history, now time.Time) (stored func()) {
 		if err := guarded(func() {
 			x.history.History = h
 			v := e.opts.Judge.JudgeInstall(&x.install, installer, x.history, around, now)
-			told.Verdict = installVerdict(&v)
+			told.Verdict = v.told()
 		}); err != nil {
 			e.opts.Logger.Error("could not judge an install anew", "source", x.install.Source, "error", err)
 			continue
@@ -133,7 +133,7 @@ func (e *Engine) rejudge(h *history, now time.Time) (stored func()) {
 		if err := guarded(func() {
 			c.history.History = h
 			v := e.opts.Judge.verdict(&p, c.sighting.understood, c.history, around, now)
-			told.Verdict, told.From = commandVerdict(&v), shown(p.LoginSource)
+			told.Verdict, told.From = v.told(), shown(p.LoginSource)
 		}); err != nil {
 			e.opts.Logger.Error("could not judge a process anew", "source", p.Source, "error", err)
 			continue
@@ -176,11 +176,8 @@ func loginOf(p *evidence.Process) string {
 	return login
 }
 
-func commandVerdict(v *Verdict) incident.Verdict {
-	return incident.Verdict{Score: v.Score, Severity: v.Severity, Reasons: v.Reasons, Attribution: v.Attribution, Never: v.Lineage, IOC: v.IOC, Critical: v.Critical, Sensitive: v.Sensitive}
-}
-
-func installVerdict(v *InstallVerdict) incident.Verdict {
+// told is the judgement as incidents keep it.
+func (v *Judgement) told() incident.Verdict {
 	return incident.Verdict{Score: v.Score, Severity: v.Severity, Reasons: v.Reasons, Attribution: v.Attribution, Never: v.Lineage, IOC: v.IOC, Critical: v.Critical, Sensitive: v.Sensitive}
 }
 

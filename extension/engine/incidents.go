@@ -151,7 +151,7 @@ func commandOf(ev *store.Event, p *evidence.Process, v Verdict) incident.Command
 		Actor:  actorOf(q, ownPIDs(p.PID, p.Ancestry)),
 		Origin: shown(originOf(p)), PID: q.PID, Path: q.Path, CmdLine: q.CmdLine, Parent: q.ParentPath, ParentCmdLine: q.ParentCmdLine, Canonical: presentAll(v.Canonical), Family: ev.Family, Scope: ev.Scope,
 		Technique: ev.Technique, Remote: ev.RemoteHost, From: q.LoginSource, Elevated: q.Elevated, Container: q.ContainerID, Source: q.Source, EID: q.EID,
-		Verdict:  commandVerdict(&v),
+		Verdict:  v.told(),
 		Expected: v.Expected, Tail: v.Tail,
 	}
 }

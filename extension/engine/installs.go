@@ -51,13 +51,8 @@ func installFacts(in *evidence.Install) service.Install {
 
 // InstallVerdict is what Rollcall makes of an install.
 type InstallVerdict struct {
-	score.Verdict
-	Attribution attribution.Result
-	Lineage     string // as Verdict.Lineage
-	IOC         []string
-	Found       service.Findings
-	// Critical and Sensitive are as in Verdict.
-	Critical, Sensitive string
+	Judgement
+	Found service.Findings
 }
 
 // JudgeInstall scores an install at the time now. Installer is the process that did
@@ -259,7 +254,7 @@ func (e *Engine) judgeInstalls(list []*pendingInstall, h *history, now time.Time
 	for _, x := range list {
 		if err := guarded(func() { e.judgeInstall(x, h, now, young) }); err != nil {
 			e.opts.Logger.Error("could not judge an install", "source", x.row.Install.Source, "error", err)
-			x.verdict = InstallVerdict{Verdict: score.Verdict{Severity: score.Severity(0)}, Attribution: attribution.Result{Kind: attribution.None}}
+			x.verdict = InstallVerdict{Judgement: Judgement{Verdict: score.Verdict{Severity: score.Severity(0)}, Attribution: attribution.Result{Kind: attribution.None}}}
 		}
 		in, v := &x.row.Install, &x.verdict
 		x.actor = incident.Actor{Username: shown(in.InstallerUsername), LoginUser: shown(in.LoginUser), Session: shown(in.Session), LogonID: shown(in.LogonID),
@@ -269,7 +264,7 @@ func (e *Engine) judgeInstalls(list []*pendingInstall, h *history, now time.Time
 			ID: x.row.InstallID, Time: in.Time, Host: in.Host, Platform: in.Platform, Actor: x.actor, Action: in.Action, Kind: in.Kind, Name: in.Name,
 			Path: in.Path, Args: in.Args, Image: in.ImagePath, UnitPath: in.UnitPath, Account: in.Account, SHA256: in.SHA256, Package: in.Package,
 			Installer: in.InstallerCmdLine, Source: in.Source, EID: in.EID,
-			Verdict: installVerdict(v),
+			Verdict: v.told(),
 		}
 		if x.again != nil {
 			e.rememberInstall(x.again, made, now)

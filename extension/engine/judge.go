@@ -83,36 +83,41 @@ type Verdict struct {
 	// Matched reports whether any rule matched; T1007 whether one about service
 	// discovery did. Context says that all that matched is another Discovery
 	// technique, of interest only near service discovery.
-	Matched     bool
-	T1007       bool
-	Context     bool
-	Scope       rule.Scope
-	Technique   string
-	Family      string
-	RuleIDs     []string
-	Canonical   []string // the simple commands that matched, masked
-	RemoteHost  string
-	Attribution attribution.Result
-	// Lineage is the ancestor under which nothing is ever attributed ("web",
-	// "young service"), and IOC the indicators that matched.
-	Lineage string
-	IOC     []string
+	Matched    bool
+	T1007      bool
+	Context    bool
+	Scope      rule.Scope
+	Technique  string
+	Family     string
+	RuleIDs    []string
+	Canonical  []string // the simple commands that matched, masked
+	RemoteHost string
 	// Routine names what a service or job of the host does, empty for what a person may
 	// have typed.
 	Routine string
-	// Critical and Sensitive are the entries of the configuration that name the host
-	// or the account, empty for none.
-	Critical, Sensitive string
 	// Expected is the baseline's mean a day, Tail the probability of as many commands
 	// as today's; 0 is unknown.
 	Expected float64
 	Tail     float64
-	score.Verdict
+	Judgement
 
 	// Commands is everything the command line runs, and Hits what matched.
 	Commands []cmdline.Command
 	Issues   []string
 	Hits     []rule.Hit
+}
+
+// Judgement is what is said of a command and of an install alike.
+type Judgement struct {
+	score.Verdict
+	Attribution attribution.Result
+	// Lineage is the ancestor under which nothing is ever attributed ("web",
+	// "young service"), and IOC the indicators that matched.
+	Lineage string
+	IOC     []string
+	// Critical and Sensitive are the entries of the configuration that name the host
+	// or the account, empty for none.
+	Critical, Sensitive string
 }
 
 // Judge scores the process p against its history at the time now.
@@ -154,7 +159,7 @@ func (j *Judge) match(p *evidence.Process) understood {
 }
 
 func (j *Judge) verdict(p *evidence.Process, u understood, h History, around Surroundings, now time.Time) Verdict {
-	v := Verdict{Commands: u.Commands, Issues: u.Issues, Verdict: score.Verdict{Severity: "informational"}, Hits: u.hits}
+	v := Verdict{Commands: u.Commands, Issues: u.Issues, Judgement: Judgement{Verdict: score.Verdict{Severity: "informational"}}, Hits: u.hits}
 	if len(v.Hits) == 0 {
 		return v
 	}
