@@ -235,7 +235,7 @@ func unprefixed(p string) (rest string, unc bool) {
 	for {
 		switch {
 		case strings.HasPrefix(p, `\\`), unc:
-			p, unc = strings.TrimLeft(p, `\`), true
+			p = strings.TrimLeft(p, `\`)
 			if !strings.HasPrefix(p, `.\`) && !strings.HasPrefix(p, `?\`) {
 				return p, true
 			}
