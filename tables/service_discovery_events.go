@@ -21,7 +21,7 @@ type Nudger interface{ Nudge() }
 func ServiceDiscoveryEvents(r EventReader, n Nudger) *Table {
 	t := &Table{
 		Name:        "service_discovery_events",
-		Description: "Commands that listed or queried services (ATT&CK T1007), scored and explained. One row is one process start; rows never change once recorded. A query gets at most the newest 10,000 of the window it asks for.",
+		Description: "Commands that listed or queried services (ATT&CK T1007), scored and explained. One row is one process start; rows never change once recorded. A query gets at most the newest 10,000 of the window it asks for, the newest 200,000 where recorded evidence is read.",
 		Columns: []table.ColumnDefinition{
 			text("event_id", "Id of the event, unique across a fleet and stable across restarts."),
 			pushed(bigint("time", "When the command ran, seconds since 1970 UTC.")),

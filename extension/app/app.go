@@ -266,13 +266,20 @@ func Open(ctx context.Context, o Options) (*App, error) {
 			return nil, errors.Join(err, a.Store.Close())
 		}
 	}
-	a.Guard = tables.NewGuard(20*time.Second, 8, o.Logger.Named("tables"))
+	patience := 20 * time.Second
+	var events tables.EventReader = a.Store
+	if o.Replay { // nobody's watchdog waits for it, and what was read is to be seen
+		patience = 10 * time.Minute
+		a.Store.ReadUpTo(store.MaxEvents)
+		events = recordedEvents{a.Store, o.Logger}
+	}
+	a.Guard = tables.NewGuard(patience, 8, o.Logger.Named("tables"))
 	var nudger tables.Nudger = quiet{}
 	if a.Engine != nil {
 		nudger = a.Engine
 	}
 	for _, t := range []*tables.Table{
-		tables.ServiceDiscoveryEvents(a.Store, nudger),
+		tables.ServiceDiscoveryEvents(events, nudger),
 		tables.ServiceDiscoveryBursts(a.Store, nudger),
 		tables.ServiceDiscoveryScore(a.judge, evidence.ParsePlatform(runtime.GOOS), time.Now),
 		tables.ServiceDiscoveryRules(judge.Rules, a.Store),
@@ -329,6 +336,19 @@ func incidents(cfg config.Config, replay bool) *incident.Config {
 		c.Late, c.Around, c.MaxOpen, c.MaxBursts = 0, 200_000, 2048, 8192
 	}
 	return &c
+}
+
+// recordedEvents are those of recorded evidence: it says so when they are not all.
+type recordedEvents struct {
+	*store.Store
+	log hclog.Logger
+}
+
+func (r recordedEvents) EventRows(ctx context.Context, f store.Filter, fn func(store.EventRow) error) (more bool, err error) {
+	if more, err = r.Store.EventRows(ctx, f, fn); more {
+		r.log.Error("only the newest events are shown: ask for a part of the time, or read a part of the evidence", "shown", store.MaxEvents)
+	}
+	return more, err
 }
 
 type noServices struct{}

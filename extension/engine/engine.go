@@ -449,7 +449,11 @@ func (e *Engine) cycle(ctx context.Context, readers []*reader) (more bool, err e
 		if n, err := e.opts.Store.Trim(ctx, now.Unix()); err != nil {
 			return more, err
 		} else if n > 0 {
-			e.opts.Logger.Info("removed old events", "count", n)
+			level := hclog.Info
+			if e.opts.Whole {
+				level = hclog.Error // who reads recorded evidence asks about all of it
+			}
+			e.opts.Logger.Log(level, "removed the oldest events: more than are kept", "count", n, "kept", store.MaxEvents)
 		}
 	}
 	return more, nil

@@ -6,7 +6,7 @@ import (
 )
 
 // EventsQuery shows the statement behind Events.
-func EventsQuery(f Filter) sq.SelectBuilder { return eventsQuery(f, EventFields()) }
+func EventsQuery(f Filter) sq.SelectBuilder { return eventsQuery(f, EventFields(), MaxRows) }
 
 // WriteConn is the writer's connection.
 func (s *Store) WriteConn() *sqlite.Conn { return s.write }

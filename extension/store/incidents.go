@@ -162,12 +162,12 @@ func (s *Store) trimIncidents(now int64) error {
 
 // windowed adds a filter's bounds on its two columns, and the order: newest first by
 // the column that is bounded.
-func windowed(q sq.SelectBuilder, recorded, at string, f Filter) sq.SelectBuilder {
+func (s *Store) windowed(q sq.SelectBuilder, recorded, at string, f Filter) sq.SelectBuilder {
 	by := recorded
 	if f.RecordedFrom == nil && f.RecordedTo == nil && (f.TimeFrom != nil || f.TimeTo != nil) {
 		by = at
 	}
-	q = q.OrderBy(by+" DESC", "id DESC").Limit(MaxRows)
+	q = q.OrderBy(by+" DESC", "id DESC").Limit(uint64(s.mostRows()))
 	for _, b := range []struct {
 		column   string
 		from, to *int64
@@ -184,7 +184,7 @@ func windowed(q sq.SelectBuilder, recorded, at string, f Filter) sq.SelectBuilde
 
 // Installs calls fn with the newest installs that f lets through, newest first.
 func (s *Store) Installs(ctx context.Context, f Filter, fn func(*Install) error) error {
-	q := windowed(sq.Select("id", "install_id", "recorded", "identity", "score", "severity", "reasons", "attribution", "basis", "incident_id", "data").From("installs"), "recorded", "time", f)
+	q := s.windowed(sq.Select("id", "install_id", "recorded", "identity", "score", "severity", "reasons", "attribution", "basis", "incident_id", "data").From("installs"), "recorded", "time", f)
 	err := s.reading(ctx, q, func(st *sqlite.Stmt) error {
 		in := Install{ID: st.ColumnInt64(0), InstallID: st.ColumnText(1), Recorded: st.ColumnInt64(2), Identity: st.ColumnInt64(3), Score: st.ColumnInt(4),
 			Severity: st.ColumnText(5), Reasons: st.ColumnText(6), Attribution: st.ColumnText(7), Basis: st.ColumnText(8), IncidentID: st.ColumnText(9)}
@@ -202,7 +202,7 @@ func (s *Store) Installs(ctx context.Context, f Filter, fn func(*Install) error)
 // Bursts calls fn with the newest bursts that f lets through: its recorded bounds
 // are of the last update, its time bounds of the end.
 func (s *Store) Bursts(ctx context.Context, f Filter, fn func(*incident.Burst) error) error {
-	return decoded(ctx, s, windowed(sq.Select("data").From("bursts"), "updated", "end_time", f), "burst", fn)
+	return decoded(ctx, s, s.windowed(sq.Select("data").From("bursts"), "updated", "end_time", f), "burst", fn)
 }
 
 // IncidentFilter bounds a read of incidents; empty bounds nothing.
@@ -219,7 +219,7 @@ const maxIDs = 500
 
 // Incidents calls fn with the incidents that f lets through, the last updated first.
 func (s *Store) Incidents(ctx context.Context, f IncidentFilter, fn func(*incident.Incident) error) error {
-	q := windowed(sq.Select("data").From("incidents"), "updated", "recorded", Filter{RecordedFrom: f.UpdatedFrom, RecordedTo: f.UpdatedTo, TimeFrom: f.RecordedFrom, TimeTo: f.RecordedTo})
+	q := s.windowed(sq.Select("data").From("incidents"), "updated", "recorded", Filter{RecordedFrom: f.UpdatedFrom, RecordedTo: f.UpdatedTo, TimeFrom: f.RecordedFrom, TimeTo: f.RecordedTo})
 	if n := len(f.IDs); n > 0 && n <= maxIDs {
 		q = q.Where(sq.Eq{"incident_id": f.IDs})
 	}

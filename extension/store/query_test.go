@@ -163,6 +163,12 @@ func TestManyRows(t *testing.T) {
 			t.Errorf("%s: %v for %d rows, %v for %d: is the index used?", name, took, n, allTook, all)
 		}
 	}
+	for _, most := range []int{rows - 1, rows} {
+		s.ReadUpTo(most)
+		if n, more, _ := read(store.Filter{}); n != most || more != (most < rows) {
+			t.Errorf("one read up to %d gave %d rows, more %v", most, n, more)
+		}
+	}
 	known, err := s.Sightings(ctx, []*store.Event{event(50_000), event(rows + 1)})
 	if err != nil || len(known) != 2 || len(known[0]) != 1 || len(known[1]) != 0 || known[0][0].EventID != event(50_000).EventID {
 		t.Errorf("known: %v, %v", known, err)

@@ -32,7 +32,8 @@ const (
 	// MaxBytes is how large the database may be before the oldest events go.
 	MaxBytes = 512 << 20
 	MaxGaps  = 10_000
-	// MaxRows is the most one read returns, newest first.
+	// MaxRows is the most one read returns, newest first, where nobody asked for more: see
+	// [Store.ReadUpTo].
 	MaxRows = 10_000
 	// SightingWindow is how far apart sources may date one process start, seconds.
 	SightingWindow = 5
@@ -149,6 +150,7 @@ type Store struct {
 
 	readMu sync.Mutex // guards the pointer, not the pool
 	pool   *sqlitex.Pool
+	rows   int // the most one read returns, 0 for MaxRows
 
 	// Recovered is the file a corrupt database was set aside to by Open, empty for
 	// none.
@@ -751,12 +753,12 @@ type Filter struct {
 
 // eventsQuery asks for the newest events first: newest by the column that is
 // bounded, so that its index gives both the range and the order.
-func eventsQuery(f Filter, fields []string) sq.SelectBuilder {
+func eventsQuery(f Filter, fields []string, most int) sq.SelectBuilder {
 	order := []string{"recorded DESC", "id DESC"}
 	if f.RecordedFrom == nil && f.RecordedTo == nil && (f.TimeFrom != nil || f.TimeTo != nil) {
 		order[0] = "time DESC"
 	}
-	q := sq.Select(fields...).From("events").OrderBy(order...).Limit(MaxRows + 1)
+	q := sq.Select(fields...).From("events").OrderBy(order...).Limit(uint64(most) + 1)
 	for _, b := range []struct {
 		column   string
 		from, to *int64
@@ -774,6 +776,17 @@ func eventsQuery(f Filter, fields []string) sq.SelectBuilder {
 	return q
 }
 
+// ReadUpTo lets one read return n rows instead of MaxRows: for who reads no more than
+// once, and wants all. It is called before the first read.
+func (s *Store) ReadUpTo(n int) { s.rows = n }
+
+func (s *Store) mostRows() int {
+	if s.rows > 0 {
+		return s.rows
+	}
+	return MaxRows
+}
+
 // Events calls fn with the newest events that f lets through, newest first, at
 // most MaxRows, and reports whether there were more.
 func (s *Store) Events(ctx context.Context, f Filter, fn func(*Event) error) (more bool, err error) {
@@ -789,9 +802,9 @@ func (s *Store) events(ctx context.Context, f Filter, fields []string, fn func(*
 		return false, fmt.Errorf("read events: %w", err)
 	}
 	defer func() { give(err) }()
-	n := 0
-	err = s.query(conn, eventsQuery(f, fields), func(st *sqlite.Stmt) error {
-		if n++; n > MaxRows {
+	n, most := 0, s.mostRows()
+	err = s.query(conn, eventsQuery(f, fields, most), func(st *sqlite.Stmt) error {
+		if n++; n > most {
 			more = true
 			return nil
 		}
