@@ -31,10 +31,10 @@ evidence is what runs now and, for root on Linux, everything that starts during
 --for. Beside a running Rollcall extension it shows what that has stored.
 With "-" the SQL is read from standard input.
 
-With --from the evidence is recorded: event logs of Windows (.evtx), audit.log,
-syslog, exports of the journal, osquery's results logs, and JSON of Elastic,
-Defender, CrowdStrike and others, from files and folders, recognised by content.
-Name --from once for each; "--from -" reads standard input. The state is then a
+With --from the evidence is recorded: event logs of Windows (.evtx, or exported
+as XML or JSON), audit.log, syslog, exports of the journal, osquery's results
+logs, and JSON of Elastic, Defender, CrowdStrike and others, from files and
+folders, recognised by content. Text may be UTF-8 or, with its mark, UTF-16. Name --from once for each; "--from -" reads standard input. The state is then a
 temporary one unless --state names a directory.
 
 Flags:

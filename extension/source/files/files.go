@@ -1,5 +1,5 @@
 // Package files reads evidence from files, for a responder who has logs and no
-// osquery: event logs of Windows, the Linux audit log, syslog and the journal, logs
+// osquery: event logs of Windows (also as XML), the Linux audit log, syslog and the journal, logs
 // of package managers, Zeek's conn.log and the log of Windows' firewall, osquery's
 // results logs, and the JSON that Elastic, Defender, CrowdStrike and others export.
 // What a file is shows its content, whatever its name.

@@ -14,6 +14,9 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
+
 	"github.com/osquery-rollcall/rollcall/extension/evidence"
 	"github.com/osquery-rollcall/rollcall/extension/source/auditlog"
 	"github.com/osquery-rollcall/rollcall/extension/source/evtx"
@@ -115,7 +118,8 @@ func (in *input) content() (io.Reader, error) {
 		bytes.HasPrefix(magic, []byte("PK\x03\x04")):
 		return nil, errors.New("compressed in a way that is not read (only gzip is); expand it first")
 	case len(magic) >= 2 && (magic[0] == 0xff && magic[1] == 0xfe || magic[0] == 0xfe && magic[1] == 0xff):
-		return nil, errors.New("text in UTF-16; save it as UTF-8")
+		// What Windows' PowerShell writes to a file.
+		return transform.NewReader(br, unicode.UTF16(unicode.LittleEndian, unicode.UseBOM).NewDecoder()), nil
 	}
 	return br, nil
 }
@@ -216,8 +220,10 @@ func (in *input) decode(r io.Reader) error {
 		}}
 	case formExport:
 		in.decoder = &exportDecoder{lines: newLines(r), sys: syslog.NewDecoder(in.modified, in.opts.Location)}
+	case formXML:
+		in.decoder = &objectDecoder{fetch: newElements(r).next, decode: decodeElement, json: in.jsonDecoder()}
 	default:
-		d := &objectDecoder{byLine: in.byLine, json: in.jsonDecoder()}
+		d := &objectDecoder{byLine: in.byLine, decode: decodeObject, json: in.jsonDecoder()}
 		if in.byLine {
 			d.fetch = newLines(r).next
 		} else {

@@ -57,6 +57,7 @@ const (
 	formExport = "journal_export"
 	formTable  = "table"
 	formJSON   = "json"
+	formXML    = "xml"
 )
 
 // recognise tells what a file is by its beginning.
@@ -70,6 +71,9 @@ func recognise(head []byte, maps *jsonDecoder, modified time.Time) form {
 	}
 	if text[0] == '{' || text[0] == '[' {
 		return recogniseJSON(text, maps)
+	}
+	if isEventXML(text) {
+		return recogniseXML(text, maps)
 	}
 	whole := text
 	sys, packs := syslog.NewDecoder(modified, nil), packages.NewDecoder(modified, nil)
@@ -136,14 +140,22 @@ func exportTime(text []byte) int64 {
 
 // recogniseJSON looks at the first objects: what they are, and the first time.
 func recogniseJSON(text []byte, maps *jsonDecoder) form {
-	objects := newObjects(bytes.NewReader(text))
-	f := form{how: formJSON}
+	return recogniseObjects(form{how: formJSON}, newObjects(bytes.NewReader(text)).next, decodeObject, maps)
+}
+
+func recogniseXML(text []byte, maps *jsonDecoder) form {
+	f := recogniseObjects(form{how: formXML}, newElements(bytes.NewReader(text)).next, decodeElement, maps)
+	f.kind = KindWindows
+	return f
+}
+
+func recogniseObjects(f form, fetch func() ([]byte, error), decode func([]byte) (fieldmap.Object, error), maps *jsonDecoder) form {
 	for range 200 {
-		b, err := objects.next()
+		b, err := fetch()
 		if err != nil {
 			break
 		}
-		o, err := decodeObject(b)
+		o, err := decode(b)
 		if err != nil {
 			continue
 		}
@@ -246,10 +258,11 @@ func (d *lineDecoder) next(ctx context.Context, _ int) (u unit, err error) {
 	return u, nil
 }
 
-// objectDecoder reads JSON, an object a line or in any other layout.
+// objectDecoder reads JSON, an object a line or in any other layout, or XML.
 type objectDecoder struct {
 	damage
 	fetch   func() ([]byte, error)
+	decode  func([]byte) (fieldmap.Object, error)
 	byLine  bool
 	json    *jsonDecoder
 	number  int64
@@ -287,7 +300,7 @@ func (d *objectDecoder) next(ctx context.Context, _ int) (u unit, err error) {
 		case len(bytes.TrimSpace(b)) == 0:
 			continue
 		}
-		o, err := decodeObject(b)
+		o, err := d.decode(b)
 		if err != nil {
 			d.note(1, "%s %d: %v", d.what(), d.number, err)
 			continue

@@ -9,8 +9,8 @@ import (
 	"github.com/osquery-rollcall/rollcall/extension/source/winevent"
 )
 
-// KindWindows is an event of Windows' event logs in JSON, as collectors and
-// converters write it.
+// KindWindows is an event of Windows' event logs in JSON or XML, as collectors,
+// converters and Windows itself write it.
 const KindWindows = "windows_events"
 
 // windowsEvent finds the parts of a Windows event in an object:
@@ -43,6 +43,15 @@ func systemEvent(o, system fieldmap.Object) (*winevent.Event, bool) {
 		EID: text(system["EventRecordID"]), Source: KindWindows, Data: map[string]string{},
 	}
 	e.Time, _ = fieldmap.Time(attribute(system["TimeCreated"], "SystemTime"))
+	if e.Time == 0 {
+		e.Time, _ = fieldmap.Time(attribute(system["TimeCreated_attributes"], "SystemTime"))
+	}
+	if e.Provider == "" {
+		e.Provider = attribute(system["Provider_attributes"], "Name")
+	}
+	if e.Provider == "" {
+		e.Provider = providerOf(e.Channel, e.ID)
+	}
 	for _, k := range []string{"EventData", "UserData"} {
 		values(e.Data, "", o[k], 0)
 	}
@@ -66,6 +75,9 @@ func winlogEvent(o, winlog fieldmap.Object) (*winevent.Event, bool) {
 		}
 	}
 	e.Time, _ = fieldmap.Time(text(o["@timestamp"]))
+	if e.Provider == "" {
+		e.Provider = providerOf(e.Channel, e.ID)
+	}
 	for _, k := range []string{"event_data", "user_data"} {
 		values(e.Data, "", winlog[k], 0)
 	}
@@ -107,9 +119,16 @@ func flatEvent(o fieldmap.Object) (*winevent.Event, bool) {
 }
 
 // providerOf is who writes the events of an id in a channel, of those that are
-// read; empty for others.
+// read; empty for others. Without a channel the id tells where it is no other's.
 func providerOf(channel string, id int64) string {
 	switch channel {
+	case "":
+		switch id {
+		case winevent.ProcessCreated, winevent.ServiceAdded:
+			return winevent.ProviderSecurity
+		case winevent.ServiceNew, winevent.StartChanged:
+			return winevent.ProviderSCM
+		}
 	case winevent.Security:
 		if id == winevent.AuditCleared {
 			return winevent.ProviderEventLog
