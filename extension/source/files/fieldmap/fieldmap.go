@@ -380,6 +380,11 @@ func Time(s string) (int64, bool) {
 		}
 		return 0, false
 	}
+	if at, serial, ok := strings.Cut(s, ":"); ok && strings.Contains(at, ".") && strings.Trim(serial, "0123456789") == "" {
+		if _, err := strconv.ParseFloat(at, 64); err == nil {
+			return Time(at) // the kernel's number of an audited event
+		}
+	}
 	for _, l := range layouts {
 		if t, err := time.Parse(l, s); err == nil {
 			if u := t.Unix(); u >= 0 && u <= maxSecond {

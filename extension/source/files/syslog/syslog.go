@@ -120,13 +120,24 @@ func (d *Decoder) header(s string) (m message, ok bool) {
 		}
 	}
 	var rest string
-	if len(s) > 16 && s[3] == ' ' && s[15] == ' ' {
-		t, err := time.ParseInLocation("Jan _2 15:04:05", s[:15], d.location)
+	switch {
+	case len(s) > 16 && s[3] == ' ' && (s[15] == ' ' || s[15] == '.'):
+		const whole = len("Jan _2 15:04:05")
+		fraction, after, _ := strings.Cut(s[whole:], " ")
+		t, err := time.ParseInLocation("Jan _2 15:04:05", s[:whole+len(fraction)], d.location)
 		if err != nil {
 			return m, false
 		}
-		m.time, rest = d.withYear(t), s[16:]
-	} else {
+		m.time, rest = d.withYear(t), after
+	case len(s) > 28 && s[3] == ' ' && s[14] == ' ' && s[23] == ' ': // journalctl -o short-full
+		const whole = len("Mon 2006-01-02 15:04:05 ")
+		zone, after, found := strings.Cut(s[whole:], " ")
+		t, err := time.ParseInLocation("Mon 2006-01-02 15:04:05 MST", s[:whole+len(zone)], d.location)
+		if err != nil || !found {
+			return m, false
+		}
+		m.time, rest = t.Unix(), after
+	default:
 		stamp, after, found := strings.Cut(s, " ")
 		if !found || len(stamp) < 19 || len(stamp) > 40 {
 			return m, false
