@@ -41,6 +41,11 @@ type Options struct {
 	// Strict fails a query that leaves out a table's required column, as
 	// osquery does. Otherwise such a table has no rows and Warn says why.
 	Strict bool
+	// Lookup answers constraints that no generator reads, those on columns that are
+	// neither required, nor an index, nor additional, from the rows of one call: a join
+	// then goes through the rows that fit alone. osquery goes through all of them, or
+	// asks again for each value.
+	Lookup bool
 }
 
 // The caps on one database: what a statement can make SQLite allocate.

@@ -240,13 +240,53 @@ func TestQueries(t *testing.T) {
 		{"PRAGMA table_info('people')", []string{"0|city|TEXT|0|NULL|0", "1|who|TEXT|0|NULL|0"}},
 		{"SELECT name FROM pragma_table_info('people')", []string{"city", "who"}},
 	}
-	db := open(t, Options{}, events(), people(), scores())
-	for _, tt := range tests {
-		t.Run(tt.sql, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, rows(t, db, tt.sql)); diff != "" {
-				t.Errorf("rows (-want +got):\n%s", diff)
+	for _, lookup := range []bool{false, true} {
+		db := open(t, Options{Lookup: lookup}, events(), people(), scores())
+		for _, tt := range tests {
+			t.Run(fmt.Sprint(tt.sql, lookup), func(t *testing.T) {
+				if diff := cmp.Diff(tt.want, rows(t, db, tt.sql)); diff != "" {
+					t.Errorf("rows (-want +got):\n%s", diff)
+				}
+			})
+		}
+	}
+}
+
+// TestLookup: what no generator reads is looked up in the rows of one call, and nothing is
+// lost by it: not what is the same in another case or as a number, nor what is missing.
+func TestLookup(t *testing.T) {
+	var many []map[string]string
+	for i := range 3000 {
+		many = append(many, map[string]string{"k": fmt.Sprint("k", i%1000), "n": fmt.Sprint(i), "rowid": fmt.Sprint(i)})
+	}
+	many = append(many, map[string]string{"n": "7"}, map[string]string{"k": "5"}, map[string]string{"k": "K7"})
+	columns := []table.ColumnDefinition{table.TextColumn("k", table.OptimizedColumn()), table.IntegerColumn("n", table.OptimizedColumn())}
+	a, b := newFake("a", columns, many...), newFake("b", columns, many[:1000]...)
+	for _, lookup := range []bool{false, true} {
+		db := open(t, Options{Lookup: lookup}, a, b)
+		for sql, want := range map[string]string{
+			"SELECT count(*) FROM a JOIN b ON a.k = b.k":                           "3000",
+			"SELECT count(*) FROM a JOIN b ON a.k = b.k AND a.n = b.n":             "1000",
+			"SELECT count(*) FROM a LEFT JOIN b ON a.k = b.k WHERE b.k IS NULL":    "3",
+			"SELECT count(*) FROM a WHERE k = 'k7'":                                "3",
+			"SELECT count(*) FROM a WHERE k = 'k7' COLLATE NOCASE":                 "4",
+			"SELECT count(*) FROM a WHERE k = ''":                                  "1",
+			"SELECT count(*) FROM a WHERE k IS NULL":                               "0",
+			"SELECT count(*) FROM a WHERE k = 5":                                   "1",
+			"SELECT count(*) FROM a WHERE n = '7'":                                 "2",
+			"SELECT count(*) FROM a WHERE k IN ('k1', 'k2', 'none')":               "6",
+			"SELECT count(*) FROM a WHERE k = 'k1' OR k = 'k2'":                    "6",
+			"SELECT count(*) FROM a WHERE k = (SELECT k FROM b WHERE n = 9)":       "3",
+			"SELECT group_concat(n) FROM (SELECT n FROM a WHERE k = 'k3' LIMIT 2)": "3,1003",
+		} {
+			a.take()
+			if got := rows(t, db, sql); len(got) != 1 || got[0] != want {
+				t.Errorf("%s (%v): %v, want %s", sql, lookup, got, want)
 			}
-		})
+			if calls := a.take(); lookup && len(calls) != 1 {
+				t.Errorf("%s: %d calls", sql, len(calls))
+			}
+		}
 	}
 }
 

@@ -51,6 +51,17 @@ func pushed(c *table.ColumnDefinition) bool {
 	return c.Required || c.Index || c.Additional || c.Options() == 0
 }
 
+// unread reports whether no generator reads constraints on the column, and the rows are to
+// be looked up by it instead.
+func (vt *vtable) unread(c *table.ColumnDefinition) bool {
+	return vt.db.opts.Lookup && !c.Required && !c.Index && !c.Additional
+}
+
+// seekable reports whether a comparison is of texts that are the same byte by byte.
+func seekable(c *table.ColumnDefinition, con *sqlite.IndexConstraint) bool {
+	return con.Op == sqlite.IndexConstraintEq && c.Type == table.ColumnTypeText && con.Collation == "BINARY"
+}
+
 // sensible reports whether a comparison is passed on: osquery keeps ranges over
 // text to itself.
 func sensible(c *table.ColumnDefinition, op sqlite.IndexConstraintOp) bool {
@@ -84,7 +95,7 @@ func (vt *vtable) BestIndex(in *sqlite.IndexInputs) (*sqlite.IndexOutputs, error
 			out.EstimatedCost += costUseful
 			continue
 		}
-		if !pushed(col) {
+		if looked := vt.unread(col) && seekable(col, con); !looked && (vt.unread(col) || !pushed(col)) {
 			continue
 		}
 		requiredGiven = requiredGiven || col.Required
@@ -129,6 +140,64 @@ type cursor struct {
 	// key names the scan that rows come from; filled says that there was one.
 	key    string
 	filled bool
+
+	// places are those of the rows by the text in a column, as far as it was asked for;
+	// chosen are those of the rows that this scan goes through, where some is set.
+	places map[int]map[string][]int32
+	chosen []int32
+	some   bool
+}
+
+// seek is a text that a column must have.
+type seek struct {
+	column int
+	text   string
+}
+
+// choose has the scan go through the rows alone that have the rarest of the texts.
+func (c *cursor) choose(seeks []seek) {
+	c.chosen, c.some = nil, false
+	for _, s := range seeks {
+		if list := c.at(s.column)[s.text]; !c.some || len(list) < len(c.chosen) {
+			c.chosen, c.some = list, true
+		}
+	}
+}
+
+// at is where the rows are by the text in a column.
+func (c *cursor) at(column int) map[string][]int32 {
+	if c.places[column] == nil {
+		if c.places == nil {
+			c.places = map[int]map[string][]int32{}
+		}
+		places := map[string][]int32{}
+		for i, row := range c.rows {
+			text := ""
+			for name, value := range row.Cells() {
+				if at, ok := c.vt.place[string(name)]; ok && at == column {
+					text = string(value)
+				}
+			}
+			places[text] = append(places[text], int32(i))
+		}
+		c.places[column] = places
+	}
+	return c.places[column]
+}
+
+// size is how many rows the scan goes through, here the place of the one it is at.
+func (c *cursor) size() int {
+	if c.some {
+		return len(c.chosen)
+	}
+	return len(c.rows)
+}
+
+func (c *cursor) here() int {
+	if c.some {
+		return int(c.chosen[c.row])
+	}
+	return c.row
 }
 
 // Filter begins a scan: it asks the generator for rows.
@@ -137,15 +206,16 @@ func (c *cursor) Filter(id sqlite.IndexID, argv []sqlite.Value) error {
 	if err := db.ctx.Err(); err != nil {
 		return err
 	}
-	qc, key, requiredGiven, err := c.vt.queryContext(id.String, argv)
+	qc, key, seeks, requiredGiven, err := c.vt.queryContext(id.String, argv)
 	if err != nil {
 		return err
 	}
 	c.row, c.read = 0, -1
 	if c.filled && c.key == key {
+		c.choose(seeks)
 		return nil
 	}
-	c.rows, c.filled = nil, false
+	c.rows, c.filled, c.places, c.some = nil, false, nil, false
 
 	if c.vt.required && !requiredGiven {
 		err := &RequiredError{Table: tab.Name, Columns: requiredColumns(tab)}
@@ -163,6 +233,7 @@ func (c *cursor) Filter(id sqlite.IndexID, argv []sqlite.Value) error {
 		return errors.New(strings.ReplaceAll(err.Error(), "\x00", `\x00`))
 	}
 	c.rows, c.key, c.filled = slices.AppendSeq(make([]tables.Row, 0, rows.Len()), rows.All()), key, true
+	c.choose(seeks)
 	return nil
 }
 
@@ -188,26 +259,34 @@ func generate(ctx context.Context, tab *tables.Table, qc table.QueryContext) (ro
 // queryContext rebuilds what osquery sends a generator from the constraints that
 // BestIndex chose and their values. Every column has an entry. A constraint
 // without a value (IS NULL, = NULL, = and empty text) is left out but counts as given.
-func (vt *vtable) queryContext(id string, argv []sqlite.Value) (qc table.QueryContext, key string, requiredGiven bool, err error) {
+// Those that no generator reads are seeks.
+func (vt *vtable) queryContext(id string, argv []sqlite.Value) (qc table.QueryContext, key string, seeks []seek, requiredGiven bool, err error) {
 	qc.Constraints = make(map[string]table.ConstraintList, len(vt.tab.Columns))
 	for _, c := range vt.tab.Columns {
 		qc.Constraints[c.Name] = table.ConstraintList{Affinity: c.Type, Constraints: []table.Constraint{}}
 	}
 	var k strings.Builder
-	k.WriteString(id)
 	terms := strings.Fields(id)
 	if len(terms) != len(argv) {
-		return qc, "", false, fmt.Errorf("table %s: %d values for %d constraints", vt.tab.Name, len(argv), len(terms))
+		return qc, "", nil, false, fmt.Errorf("table %s: %d values for %d constraints", vt.tab.Name, len(argv), len(terms))
 	}
 	for i, term := range terms {
 		colText, opText, _ := strings.Cut(term, ":")
 		col, err1 := strconv.Atoi(colText)
 		op, err2 := strconv.Atoi(opText)
 		if err1 != nil || err2 != nil || col < 0 || col >= len(vt.tab.Columns) {
-			return qc, "", false, fmt.Errorf("table %s: index %q", vt.tab.Name, id)
+			return qc, "", nil, false, fmt.Errorf("table %s: index %q", vt.tab.Name, id)
 		}
 		def := &vt.tab.Columns[col]
 		requiredGiven = requiredGiven || def.Required
+		if vt.unread(def) {
+			if argv[i].Type() == sqlite.TypeText {
+				seeks = append(seeks, seek{col, argv[i].Text()})
+			}
+			continue
+		}
+		k.WriteByte(' ')
+		k.WriteString(term)
 		if argv[i].Type() == sqlite.TypeNull {
 			k.WriteString("\x00-")
 			continue
@@ -221,7 +300,7 @@ func (vt *vtable) queryContext(id string, argv []sqlite.Value) (qc table.QueryCo
 		list.Constraints = append(list.Constraints, table.Constraint{Operator: table.Operator(op), Expression: expr})
 		qc.Constraints[def.Name] = list
 	}
-	return qc, k.String(), requiredGiven, nil
+	return qc, k.String(), seeks, requiredGiven, nil
 }
 
 // Next moves on. Cancellation is looked at here too, since SQLite forgets an
@@ -234,10 +313,10 @@ func (c *cursor) Next() error {
 	return nil
 }
 
-func (c *cursor) EOF() bool { return c.row >= len(c.rows) }
+func (c *cursor) EOF() bool { return c.row >= c.size() }
 
 func (c *cursor) Column(i int, _ bool) (sqlite.Value, error) {
-	if c.row >= len(c.rows) || i < 0 || i >= len(c.vt.tab.Columns) {
+	if c.row >= c.size() || i < 0 || i >= len(c.vt.tab.Columns) {
 		return sqlite.Value{}, nil
 	}
 	c.look()
@@ -254,7 +333,7 @@ func (c *cursor) look() {
 	}
 	clear(c.values)
 	c.read, c.id, c.hasID = c.row, "", false
-	for column, value := range c.rows[c.row].Cells() {
+	for column, value := range c.rows[c.here()].Cells() {
 		if i, ok := c.vt.place[string(column)]; ok {
 			c.values[i] = string(value)
 		}
@@ -268,12 +347,12 @@ func (c *cursor) look() {
 // scan, as in osquery: SQLite then loses rows of different scans that it joins
 // by OR.
 func (c *cursor) RowID() (int64, error) {
-	if c.row >= len(c.rows) {
+	if c.row >= c.size() {
 		return 0, nil
 	}
 	c.look()
 	if !c.hasID {
-		return int64(c.row), nil
+		return int64(c.here()), nil
 	}
 	if n, err := strconv.ParseInt(c.id, 10, 64); err == nil {
 		return n, nil
@@ -284,7 +363,7 @@ func (c *cursor) RowID() (int64, error) {
 }
 
 func (c *cursor) Close() error {
-	c.rows, c.values = nil, nil
+	c.rows, c.values, c.places, c.chosen = nil, nil, nil, nil
 	return nil
 }
 

@@ -123,7 +123,7 @@ func (f *sessionFlags) open(ctx context.Context, env *environment) (*session, er
 	for _, n := range s.app.Notes {
 		fmt.Fprintln(env.stderr, "rollcall:", n)
 	}
-	s.db, err = sqlshell.Open(ctx, s.app.Tables, sqlshell.Options{Strict: true, Warn: func(msg string) { fmt.Fprintln(env.stderr, "rollcall:", msg) }})
+	s.db, err = sqlshell.Open(ctx, s.app.Tables, sqlshell.Options{Strict: true, Lookup: true, Warn: func(msg string) { fmt.Fprintln(env.stderr, "rollcall:", msg) }})
 	if err != nil {
 		return nil, errors.Join(err, s.close())
 	}
