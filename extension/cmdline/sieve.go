@@ -305,10 +305,7 @@ func (s *Sieve) MayRun(in *Input) bool {
 	if !ok {
 		return true
 	}
-	name, image := s.base(first), s.base(in.Path)
-	if !s.win {
-		image = unixBase(in.Path)
-	}
+	name, image := s.base(first), s.image(in.Path)
 	own, other := s.marks(name), s.marks(image)
 	if in.OriginalFileName != "" {
 		original := s.marks(s.base(in.OriginalFileName))
@@ -469,6 +466,14 @@ func (s *Sieve) base(path string) string {
 		}
 	}
 	return path
+}
+
+// image is the name of the program of a process, as [Parse] takes it.
+func (s *Sieve) image(path string) string {
+	if s.win {
+		return s.base(path)
+	}
+	return unixBase(path)
 }
 
 // first is the text's first word; it is false when that is not certain.

@@ -44,17 +44,20 @@ func (vt *vtable) Open() (sqlite.VTableCursor, error) { return &cursor{vt: vt, r
 func (vt *vtable) Disconnect() error                  { return nil }
 func (vt *vtable) Destroy() error                     { return nil }
 
+// read reports whether generators read constraints on the column.
+func read(c *table.ColumnDefinition) bool { return c.Required || c.Index || c.Additional }
+
 // pushed reports whether constraints on the column reach the generator. osquery
 // takes a column of an extension without any option for an indexed one
 // (extensions_default_index).
 func pushed(c *table.ColumnDefinition) bool {
-	return c.Required || c.Index || c.Additional || c.Options() == 0
+	return read(c) || c.Options() == 0
 }
 
 // unread reports whether no generator reads constraints on the column, and the rows are to
 // be looked up by it instead.
 func (vt *vtable) unread(c *table.ColumnDefinition) bool {
-	return vt.db.opts.Lookup && !c.Required && !c.Index && !c.Additional
+	return vt.db.opts.Lookup && !read(c)
 }
 
 // seekable reports whether a comparison is of texts that are the same byte by byte.
@@ -95,7 +98,11 @@ func (vt *vtable) BestIndex(in *sqlite.IndexInputs) (*sqlite.IndexOutputs, error
 			out.EstimatedCost += costUseful
 			continue
 		}
-		if looked := vt.unread(col) && seekable(col, con); !looked && (vt.unread(col) || !pushed(col)) {
+		used := pushed(col)
+		if vt.unread(col) {
+			used = seekable(col, con)
+		}
+		if !used {
 			continue
 		}
 		requiredGiven = requiredGiven || col.Required
@@ -170,11 +177,11 @@ func (c *cursor) at(column int) map[string][]int32 {
 		if c.places == nil {
 			c.places = map[int]map[string][]int32{}
 		}
-		places := map[string][]int32{}
+		places, wanted := map[string][]int32{}, c.vt.tab.Columns[column].Name
 		for i, row := range c.rows {
 			text := ""
 			for name, value := range row.Cells() {
-				if at, ok := c.vt.place[string(name)]; ok && at == column {
+				if string(name) == wanted {
 					text = string(value)
 				}
 			}

@@ -34,7 +34,8 @@ With "-" the SQL is read from standard input.
 With --from the evidence is recorded: event logs of Windows (.evtx, or exported
 as XML or JSON), audit.log, syslog, exports of the journal, osquery's results
 logs, and JSON of Elastic, Defender, CrowdStrike and others, from files and
-folders, recognised by content. Text may be UTF-8 or, with its mark, UTF-16. Name --from once for each; "--from -" reads standard input. The state is then a
+folders, recognised by content. Text may be UTF-8 or, with its mark, UTF-16.
+Name --from once for each; "--from -" reads standard input. The state is then a
 temporary one unless --state names a directory.
 
 Flags:

@@ -23,20 +23,24 @@ func windowsEvent(o fieldmap.Object) (*winevent.Event, bool) {
 	if inner, ok := o["Event"].(fieldmap.Object); ok {
 		o = inner
 	}
+	var e *winevent.Event
 	if system, ok := o["System"].(fieldmap.Object); ok {
-		return systemEvent(o, system)
+		e = systemEvent(o, system)
+	} else if winlog, ok := o["winlog"].(fieldmap.Object); ok {
+		e = winlogEvent(o, winlog)
+	} else if o["EventID"] != nil {
+		e = flatEvent(o)
+	} else {
+		return nil, false
 	}
-	if winlog, ok := o["winlog"].(fieldmap.Object); ok {
-		return winlogEvent(o, winlog)
+	if e.Provider == "" {
+		e.Provider = providerOf(e.Channel, e.ID)
 	}
-	if o["EventID"] != nil {
-		return flatEvent(o)
-	}
-	return nil, false
+	return e, e.Provider != "" && e.ID > 0
 }
 
 // systemEvent reads the form of the events' own XML.
-func systemEvent(o, system fieldmap.Object) (*winevent.Event, bool) {
+func systemEvent(o, system fieldmap.Object) *winevent.Event {
 	e := &winevent.Event{
 		Provider: attribute(system["Provider"], "Name"), ID: number(inner(system["EventID"])), Host: text(system["Computer"]),
 		Channel: text(system["Channel"]), PID: number(attribute(system["Execution"], "ProcessID")), UID: attribute(system["Security"], "UserID"),
@@ -49,16 +53,13 @@ func systemEvent(o, system fieldmap.Object) (*winevent.Event, bool) {
 	if e.Provider == "" {
 		e.Provider = attribute(system["Provider_attributes"], "Name")
 	}
-	if e.Provider == "" {
-		e.Provider = providerOf(e.Channel, e.ID)
-	}
 	for _, k := range []string{"EventData", "UserData"} {
 		values(e.Data, "", o[k], 0)
 	}
-	return e, e.Provider != "" && e.ID > 0
+	return e
 }
 
-func winlogEvent(o, winlog fieldmap.Object) (*winevent.Event, bool) {
+func winlogEvent(o, winlog fieldmap.Object) *winevent.Event {
 	e := &winevent.Event{
 		Provider: text(winlog["provider_name"]), ID: number(winlog["event_id"]), Host: text(winlog["computer_name"]), Channel: text(winlog["channel"]),
 		EID: text(winlog["record_id"]), Source: KindWindows, Data: map[string]string{},
@@ -75,20 +76,17 @@ func winlogEvent(o, winlog fieldmap.Object) (*winevent.Event, bool) {
 		}
 	}
 	e.Time, _ = fieldmap.Time(text(o["@timestamp"]))
-	if e.Provider == "" {
-		e.Provider = providerOf(e.Channel, e.ID)
-	}
 	for _, k := range []string{"event_data", "user_data"} {
 		values(e.Data, "", winlog[k], 0)
 	}
-	return e, e.Provider != "" && e.ID > 0
+	return e
 }
 
 // flatTimes are the keys of a flat event's time, the best first.
 var flatTimes = []string{"TimeCreated", "SystemTime", "@timestamp", "EventTime", "UtcTime", "TimeGenerated"}
 
 // flatEvent reads an event whose values lie beside what the event's header says.
-func flatEvent(o fieldmap.Object) (*winevent.Event, bool) {
+func flatEvent(o fieldmap.Object) *winevent.Event {
 	first := func(keys ...string) string {
 		for _, k := range keys {
 			if s := text(o[k]); s != "" {
@@ -107,15 +105,12 @@ func flatEvent(o fieldmap.Object) (*winevent.Event, bool) {
 			break
 		}
 	}
-	if e.Provider == "" {
-		e.Provider = providerOf(e.Channel, e.ID)
-	}
 	if data, ok := o["EventData"].(fieldmap.Object); ok {
 		values(e.Data, "", data, 0)
 	} else {
 		values(e.Data, "", o, 0)
 	}
-	return e, e.Provider != "" && e.ID > 0
+	return e
 }
 
 // providerOf is who writes the events of an id in a channel, of those that are
